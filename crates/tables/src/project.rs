@@ -1,0 +1,594 @@
+//! The project file `twinmart.toml`: parsed once into typed data, with errors that name the line and the nearest valid key.
+//!
+//! Paths stay as written; [`Project::resolve`] makes them relative to the file's folder.
+
+use crate::{ColumnKind, Error, Result, Role};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A whole project file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// Name and seed.
+    #[serde(default)]
+    pub project: ProjectSection,
+    /// Source name → path, folder or glob; in file order.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub sources: IndexMap<String, String>,
+    /// Table name → definition; in file order, so SQL may use earlier tables.
+    #[serde(default)]
+    pub tables: IndexMap<String, TableDefinition>,
+    /// Source or table name → cleaning rules.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub clean: IndexMap<String, CleanRules>,
+    /// What the synthesizer may see.
+    #[serde(default)]
+    pub split: SplitSection,
+    /// Table name → conditions that every twin row must meet.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub constraints: IndexMap<String, Vec<String>>,
+    /// How the twin is made.
+    #[serde(default)]
+    pub synthesis: SynthesisSection,
+    /// The folder that relative paths start from.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// `[project]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSection {
+    /// Shown in the report.
+    #[serde(default)]
+    pub name: String,
+    /// The seed of every random draw.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// `[tables.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableDefinition {
+    /// What the table is for.
+    #[serde(default)]
+    pub role: Role,
+    /// The column that names a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// For events: when it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// SQL over `[sources]` and earlier tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
+    /// A path, or a name from `[sources]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Make new rows for an items table too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthesize: bool,
+    /// Column → `table.key` that it refers to.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub references: IndexMap<String, Reference>,
+    /// Column → options where detection is to be overruled.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub columns: IndexMap<String, ColumnOptions>,
+}
+
+/// The table and key column that a column refers to; written `table.key`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Reference {
+    /// The referenced table.
+    pub table: String,
+    /// Its key column.
+    pub key: String,
+}
+
+impl TryFrom<String> for Reference {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        match text.split_once('.') {
+            Some((table, key)) if !table.is_empty() && !key.is_empty() => {
+                Ok(Reference { table: table.into(), key: key.into() })
+            }
+            _ => Err(format!("`{text}` is not a reference; write \"table.key\"")),
+        }
+    }
+}
+
+impl From<Reference> for String {
+    fn from(r: Reference) -> String {
+        format!("{}.{}", r.table, r.key)
+    }
+}
+
+/// `[tables.NAME.columns]`: overrides for one column.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnOptions {
+    /// The kind, in place of the detected one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ColumnKind>,
+    /// The smallest possible value; smaller ones are invalid and never made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The largest possible value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+}
+
+/// `[clean.NAME]`: rules for one source (before SQL) or table (after).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanRules {
+    /// Remove every copy of a row but the first.
+    #[serde(default)]
+    pub drop_duplicates: bool,
+    /// SQL conditions; a row that meets one is removed; applied in order.
+    #[serde(default)]
+    pub drop_invalid: Vec<String>,
+    /// Column → what to do with missing values.
+    #[serde(default)]
+    pub missing: IndexMap<String, Missing>,
+    /// Column → rule that removes rows with extreme values.
+    #[serde(default)]
+    pub outliers: IndexMap<String, Outliers>,
+    /// Column → scaling, applied last; invertible.
+    #[serde(default)]
+    pub standardize: IndexMap<String, Scaling>,
+}
+
+/// What to do with missing values of a column.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Missing {
+    /// Leave them missing.
+    Keep,
+    /// Remove the row.
+    Drop,
+    /// The mean of the present values.
+    Mean,
+    /// The median of the present values.
+    Median,
+    /// The most frequent present value; ties go to the one that appears first.
+    Mode,
+    /// This value.
+    Constant(String),
+    /// A conditional draw of a row model.
+    Synthesize,
+}
+
+impl TryFrom<String> for Missing {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        Ok(match text.as_str() {
+            "keep" => Missing::Keep,
+            "drop" => Missing::Drop,
+            "mean" => Missing::Mean,
+            "median" => Missing::Median,
+            "mode" => Missing::Mode,
+            "synthesize" => Missing::Synthesize,
+            other => match other.strip_prefix("constant:") {
+                Some(value) => Missing::Constant(value.into()),
+                None => {
+                    let valid = ["keep", "drop", "mean", "median", "mode", "constant:VALUE", "synthesize"];
+                    return Err(format!("`{other}` is not a rule for missing values{}", nearest(other, &valid)));
+                }
+            },
+        })
+    }
+}
+
+impl From<Missing> for String {
+    fn from(m: Missing) -> String {
+        match m {
+            Missing::Keep => "keep".into(),
+            Missing::Drop => "drop".into(),
+            Missing::Mean => "mean".into(),
+            Missing::Median => "median".into(),
+            Missing::Mode => "mode".into(),
+            Missing::Synthesize => "synthesize".into(),
+            Missing::Constant(v) => format!("constant:{v}"),
+        }
+    }
+}
+
+/// Which rows hold noise in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Outliers {
+    /// None.
+    None,
+    /// Outside [Q1 − k·IQR, Q3 + k·IQR].
+    Iqr(f64),
+    /// |x − median| > k·1.4826·MAD.
+    Mad(f64),
+}
+
+impl TryFrom<String> for Outliers {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let factor = |k: &str| k.parse::<f64>().ok().filter(|k| k.is_finite() && *k > 0.0);
+        match text.split_once(':') {
+            None if text == "none" => Ok(Outliers::None),
+            Some(("iqr", k)) if factor(k).is_some() => Ok(Outliers::Iqr(factor(k).unwrap_or_default())),
+            Some(("mad", k)) if factor(k).is_some() => Ok(Outliers::Mad(factor(k).unwrap_or_default())),
+            _ => Err(format!(
+                "`{text}` is not an outlier rule; write none, iqr:K or mad:K with K > 0 (for example iqr:3)"
+            )),
+        }
+    }
+}
+
+impl From<Outliers> for String {
+    fn from(o: Outliers) -> String {
+        match o {
+            Outliers::None => "none".into(),
+            Outliers::Iqr(k) => format!("iqr:{k}"),
+            Outliers::Mad(k) => format!("mad:{k}"),
+        }
+    }
+}
+
+/// How a number is standardised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaling {
+    /// (x − mean) / standard deviation.
+    ZScore,
+    /// (x − min) / (max − min).
+    MinMax,
+    /// (x − median) / interquartile range.
+    Robust,
+    /// The empirical distribution function, by linear interpolation between quantiles.
+    Quantile,
+}
+
+/// `[split]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitSection {
+    /// Users that never reach fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout_users: Option<HoldoutUsers>,
+    /// Events at or after this moment never reach fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_from: Option<String>,
+}
+
+/// Which users are held out.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum HoldoutUsers {
+    /// A share of all users, drawn by the seed.
+    Share(f64),
+    /// A text file of ids, one a line.
+    File(String),
+}
+
+/// How a twin is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Bootstrap of rows, users or sessions.
+    Replicate,
+    /// Between real neighbours: SMOTE, SMOTE-NC; crossover of similar users.
+    Interpolate,
+    /// Every column by itself.
+    Independent,
+}
+
+impl Method {
+    /// All methods of this version.
+    pub const ALL: [Method; 3] = [Method::Replicate, Method::Interpolate, Method::Independent];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Replicate => "replicate",
+            Method::Interpolate => "interpolate",
+            Method::Independent => "independent",
+        }
+    }
+
+    /// Parses a name; the error lists the valid ones.
+    pub fn parse(text: &str) -> Result<Method> {
+        Method::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
+            let names = Method::ALL.map(Method::name);
+            let what = match text {
+                "gan" | "autoregressive" => format!("the method `{text}` is not part of this version"),
+                _ => format!("`{text}` is not a method{}", nearest(text, &names)),
+            };
+            Error::usage(what).remedy(format!("use one of {}", names.join(", "))).into()
+        })
+    }
+}
+
+/// How large a learned model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// CPU, minutes.
+    #[default]
+    Small,
+    /// CPU, an hour, or GPU.
+    Base,
+    /// GPU.
+    Large,
+}
+
+/// What `replicate` draws again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResampleUnit {
+    /// Whole users (rows in a plain table).
+    #[default]
+    Users,
+    /// Sessions of one user, with replacement.
+    Sessions,
+}
+
+/// `[synthesis]`.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SynthesisSection {
+    /// The method's name; checked by [`Method::parse`].
+    #[serde(default = "default_method")]
+    pub method: String,
+    /// Size of a learned model.
+    #[serde(default)]
+    pub preset: Preset,
+    /// Training steps; 0 = until the held-out likelihood stops improving.
+    #[serde(default)]
+    pub steps: u64,
+    /// Safety stop for learned models, minutes.
+    #[serde(default = "default_minutes")]
+    pub max_minutes: f64,
+    /// `replicate`: what is drawn again.
+    #[serde(default)]
+    pub unit: ResampleUnit,
+    /// `replicate`: column of the users (or plain) table that weights the draw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// `interpolate`: number of nearest neighbours.
+    #[serde(default = "default_neighbours")]
+    pub neighbours: usize,
+}
+
+fn default_method() -> String {
+    "interpolate".into()
+}
+fn default_minutes() -> f64 {
+    10.0
+}
+fn default_neighbours() -> usize {
+    5
+}
+
+impl Default for SynthesisSection {
+    fn default() -> Self {
+        SynthesisSection {
+            method: default_method(),
+            preset: Preset::default(),
+            steps: 0,
+            max_minutes: default_minutes(),
+            unit: ResampleUnit::default(),
+            weights: None,
+            neighbours: default_neighbours(),
+        }
+    }
+}
+
+impl Project {
+    /// Reads and checks a project file. Errors are [`Error::Usage`] (or [`Error::Io`] where it cannot be read).
+    pub fn read(path: impl AsRef<Path>) -> Result<Project> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            Error::usage(format!("invalid UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+                .file(path)
+                .remedy("save the project file as UTF-8")
+        })?;
+        let mut project = Project::parse(&text, path)?;
+        project.folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        Ok(project)
+    }
+
+    /// Parses and checks the text of a project file; `path` is for messages only.
+    pub fn parse(text: &str, path: &Path) -> Result<Project> {
+        let project: Project = toml::from_str(text).map_err(|e| {
+            let line = e.span().map(|s| 1 + text[..s.start.min(text.len())].matches('\n').count());
+            let place = line.map(|n| format!(" (line {n})")).unwrap_or_default();
+            let message = e.message().trim().replace('\n', " ");
+            Error::usage(format!("{}{place}{}", message, nearest_of_message(&message)))
+                .file(path)
+                .remedy("correct the project file")
+        })?;
+        project.check().map_err(|problem| problem.file(path))?;
+        Ok(project)
+    }
+
+    /// A path of the project file, relative to the file's folder. Addresses with a scheme stay as they are.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// The method of `[synthesis]`.
+    pub fn method(&self) -> Result<Method> {
+        Method::parse(&self.synthesis.method)
+    }
+
+    /// Tables of a role, in file order.
+    pub fn tables_of(&self, role: Role) -> impl Iterator<Item = (&String, &TableDefinition)> {
+        self.tables.iter().filter(move |(_, t)| t.role == role)
+    }
+
+    fn check(&self) -> std::result::Result<(), crate::Problem> {
+        if self.tables.is_empty() {
+            return Err(Error::usage("the project has no tables").remedy("add a section [tables.NAME]"));
+        }
+        for (name, table) in &self.tables {
+            self.check_table(name, table).map_err(|p| p.table(name))?;
+        }
+        for role in [Role::Users, Role::Items] {
+            if let Some((second, _)) = self.tables_of(role).nth(1) {
+                let what = format!("a second table with the role {role:?}").to_lowercase();
+                return Err(Error::usage(what).table(second).remedy("give one table that role"));
+            }
+        }
+        for name in self.clean.keys() {
+            if !self.sources.contains_key(name) && !self.tables.contains_key(name) {
+                let known: Vec<&str> = self.sources.keys().chain(self.tables.keys()).map(String::as_str).collect();
+                return Err(Error::usage(format!("[clean.{name}] names no source or table{}", nearest(name, &known))));
+            }
+        }
+        for name in self.constraints.keys() {
+            if !self.tables.contains_key(name) {
+                let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+                return Err(Error::usage(format!("[constraints] `{name}` names no table{}", nearest(name, &known))));
+            }
+        }
+        if let Some(HoldoutUsers::Share(share)) = self.split.holdout_users
+            && !(share > 0.0 && share < 1.0)
+        {
+            return Err(Error::usage(format!("holdout_users = {share} is not a share"))
+                .remedy("give a number between 0 and 1, or a file of user ids"));
+        }
+        Method::parse(&self.synthesis.method).map(|_| ()).map_err(|e| Error::usage(e.to_string()))
+    }
+
+    fn check_table(&self, name: &str, table: &TableDefinition) -> std::result::Result<(), crate::Problem> {
+        match (&table.sql, &table.source) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("the table has both `sql` and `source`").remedy("keep one of them"));
+            }
+            (None, None) => {
+                return Err(Error::usage("the table has neither `sql` nor `source`")
+                    .remedy("add sql = \"SELECT …\" or source = \"FILE\""));
+            }
+            _ => {}
+        }
+        if self.sources.contains_key(name) {
+            return Err(Error::usage("a source has the same name").remedy("rename the source or the table"));
+        }
+        if matches!(table.role, Role::Users | Role::Items) && table.key.is_none() {
+            return Err(Error::usage("a users or items table needs a key").remedy("add key = \"COLUMN\""));
+        }
+        for (column, reference) in &table.references {
+            let Some(parent) = self.tables.get(&reference.table) else {
+                let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+                let hint = nearest(&reference.table, &known);
+                return Err(
+                    Error::usage(format!("the reference names no table `{}`{hint}", reference.table)).column(column)
+                );
+            };
+            if parent.key.as_deref() != Some(reference.key.as_str()) {
+                return Err(Error::usage(format!("`{}` is not the key of table `{}`", reference.key, reference.table))
+                    .column(column)
+                    .remedy("refer to the key column of that table"));
+            }
+        }
+        if table.role == Role::Events {
+            for role in [Role::Users, Role::Items] {
+                let found = table.references.values().filter(|r| self.tables[&r.table].role == role).count();
+                if found != 1 {
+                    return Err(Error::usage(
+                        format!("an events table refers to one table with the role {role:?}, found {found}")
+                            .replace("Users", "users")
+                            .replace("Items", "items"),
+                    )
+                    .remedy("add it under [tables.NAME.references]"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// «, did you mean `x`?» for the nearest of `valid`, or nothing when none is near.
+fn nearest(word: &str, valid: &[&str]) -> String {
+    valid
+        .iter()
+        .map(|v| (strsim::damerau_levenshtein(word, v), v))
+        .min_by_key(|(d, _)| *d)
+        .filter(|(d, v)| *d <= 2.max(v.len() / 2))
+        .map(|(_, v)| format!(", did you mean `{v}`?"))
+        .unwrap_or_default()
+}
+
+/// The same for serde's «unknown field `x`, expected one of `a`, `b`».
+fn nearest_of_message(message: &str) -> String {
+    if !message.starts_with("unknown ") {
+        return String::new();
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(word) = quoted.next() else { return String::new() };
+    nearest(word, &quoted.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str = r#"
+[project]
+name = "shop"
+[tables.users]
+role = "users"
+key = "id"
+source = "u.csv"
+[tables.items]
+role = "items"
+key = "id"
+source = "i.csv"
+[tables.events]
+role = "events"
+time = "t"
+source = "e.csv"
+references = { user = "users.id", item = "items.id" }
+[clean.events]
+missing = { price = "constant:0" }
+outliers = { price = "iqr:3" }
+standardize = { price = "z-score" }
+"#;
+
+    fn error(text: &str) -> String {
+        Project::parse(text, Path::new("twinmart.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_file_is_read_in_order_and_written_back() {
+        let project = Project::parse(SHOP, Path::new("twinmart.toml")).unwrap();
+        assert_eq!(project.tables.keys().collect::<Vec<_>>(), ["users", "items", "events"]);
+        assert_eq!(project.clean["events"].missing["price"], Missing::Constant("0".into()));
+        assert_eq!(project.clean["events"].outliers["price"], Outliers::Iqr(3.0));
+        assert_eq!(project.clean["events"].standardize["price"], Scaling::ZScore);
+        let written = toml::to_string(&project).unwrap();
+        assert_eq!(Project::parse(&written, Path::new("x")).unwrap(), project);
+    }
+
+    #[test]
+    fn errors_name_line_and_nearest_key() {
+        let text = error(&SHOP.replace("time = \"t\"", "tme = \"t\""));
+        assert!(
+            text.contains("unknown field `tme`") && text.contains("did you mean `time`?") && text.contains("line 14"),
+            "{text}"
+        );
+        let text = error(&SHOP.replace("users.id", "user.id"));
+        assert!(text.contains("no table `user`, did you mean `users`?") && text.contains("column `user`"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\nmethod = \"interpolat\""));
+        assert!(text.contains("did you mean `interpolate`?"), "{text}");
+        let text = error(&SHOP.replace("iqr:3", "iqr:-3"));
+        assert!(text.contains("not an outlier rule"), "{text}");
+        let text = error(&format!("{SHOP}\n[split]\nholdout_users = 1.5"));
+        assert!(text.contains("not a share"), "{text}");
+    }
+}
