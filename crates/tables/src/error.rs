@@ -42,6 +42,14 @@ impl Error {
         Problem::new(what, true)
     }
 
+    /// The same error with more of its place: `e.with(|p| p.table("users"))`. Other errors stay as they are.
+    pub fn with(self, place: impl FnOnce(Problem) -> Problem) -> Error {
+        match self {
+            Error::Data(problem) | Error::Usage(problem) => place(*problem).into(),
+            other => other,
+        }
+    }
+
     /// An input/output error with the usual remedy for its kind.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         use std::io::ErrorKind as K;

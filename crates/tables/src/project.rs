@@ -412,7 +412,7 @@ impl Project {
                 .file(path)
                 .remedy("correct the project file")
         })?;
-        project.check().map_err(|problem| problem.file(path))?;
+        project.check().map_err(|e| e.with(|p| p.file(path)))?;
         Ok(project)
     }
 
@@ -431,69 +431,76 @@ impl Project {
         self.tables.iter().filter(move |(_, t)| t.role == role)
     }
 
-    fn check(&self) -> std::result::Result<(), crate::Problem> {
+    fn check(&self) -> Result<()> {
         if self.tables.is_empty() {
-            return Err(Error::usage("the project has no tables").remedy("add a section [tables.NAME]"));
+            return Err(Error::usage("the project has no tables").remedy("add a section [tables.NAME]").into());
         }
         for (name, table) in &self.tables {
-            self.check_table(name, table).map_err(|p| p.table(name))?;
+            self.check_table(name, table).map_err(|e| e.with(|p| p.table(name)))?;
         }
         for role in [Role::Users, Role::Items] {
             if let Some((second, _)) = self.tables_of(role).nth(1) {
                 let what = format!("a second table with the role {role:?}").to_lowercase();
-                return Err(Error::usage(what).table(second).remedy("give one table that role"));
+                return Err(Error::usage(what).table(second).remedy("give one table that role").into());
             }
         }
         for name in self.clean.keys() {
             if !self.sources.contains_key(name) && !self.tables.contains_key(name) {
                 let known: Vec<&str> = self.sources.keys().chain(self.tables.keys()).map(String::as_str).collect();
-                return Err(Error::usage(format!("[clean.{name}] names no source or table{}", nearest(name, &known))));
+                return Err(
+                    Error::usage(format!("[clean.{name}] names no source or table{}", nearest(name, &known))).into()
+                );
             }
         }
         for name in self.constraints.keys() {
             if !self.tables.contains_key(name) {
                 let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
-                return Err(Error::usage(format!("[constraints] `{name}` names no table{}", nearest(name, &known))));
+                return Err(
+                    Error::usage(format!("[constraints] `{name}` names no table{}", nearest(name, &known))).into()
+                );
             }
         }
         if let Some(HoldoutUsers::Share(share)) = self.split.holdout_users
             && !(share > 0.0 && share < 1.0)
         {
             return Err(Error::usage(format!("holdout_users = {share} is not a share"))
-                .remedy("give a number between 0 and 1, or a file of user ids"));
+                .remedy("give a number between 0 and 1, or a file of user ids")
+                .into());
         }
-        Method::parse(&self.synthesis.method).map(|_| ()).map_err(|e| Error::usage(e.to_string()))
+        Method::parse(&self.synthesis.method).map(|_| ())
     }
 
-    fn check_table(&self, name: &str, table: &TableDefinition) -> std::result::Result<(), crate::Problem> {
+    fn check_table(&self, name: &str, table: &TableDefinition) -> Result<()> {
         match (&table.sql, &table.source) {
             (Some(_), Some(_)) => {
-                return Err(Error::usage("the table has both `sql` and `source`").remedy("keep one of them"));
+                return Err(Error::usage("the table has both `sql` and `source`").remedy("keep one of them").into());
             }
             (None, None) => {
                 return Err(Error::usage("the table has neither `sql` nor `source`")
-                    .remedy("add sql = \"SELECT …\" or source = \"FILE\""));
+                    .remedy("add sql = \"SELECT …\" or source = \"FILE\"")
+                    .into());
             }
             _ => {}
         }
         if self.sources.contains_key(name) {
-            return Err(Error::usage("a source has the same name").remedy("rename the source or the table"));
+            return Err(Error::usage("a source has the same name").remedy("rename the source or the table").into());
         }
         if matches!(table.role, Role::Users | Role::Items) && table.key.is_none() {
-            return Err(Error::usage("a users or items table needs a key").remedy("add key = \"COLUMN\""));
+            return Err(Error::usage("a users or items table needs a key").remedy("add key = \"COLUMN\"").into());
         }
         for (column, reference) in &table.references {
             let Some(parent) = self.tables.get(&reference.table) else {
                 let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
                 let hint = nearest(&reference.table, &known);
-                return Err(
-                    Error::usage(format!("the reference names no table `{}`{hint}", reference.table)).column(column)
-                );
+                return Err(Error::usage(format!("the reference names no table `{}`{hint}", reference.table))
+                    .column(column)
+                    .into());
             };
             if parent.key.as_deref() != Some(reference.key.as_str()) {
                 return Err(Error::usage(format!("`{}` is not the key of table `{}`", reference.key, reference.table))
                     .column(column)
-                    .remedy("refer to the key column of that table"));
+                    .remedy("refer to the key column of that table")
+                    .into());
             }
         }
         if table.role == Role::Events {
@@ -505,7 +512,8 @@ impl Project {
                             .replace("Users", "users")
                             .replace("Items", "items"),
                     )
-                    .remedy("add it under [tables.NAME.references]"));
+                    .remedy("add it under [tables.NAME.references]")
+                    .into());
                 }
             }
         }

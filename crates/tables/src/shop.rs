@@ -66,11 +66,11 @@ impl Shop {
     /// The meaning-carrying columns of the events table.
     pub fn event_columns(&self) -> Result<EventColumns> {
         let (users, items, events) = self.behaviour()?;
-        let to = |table: &Table| {
+        let to = |table: &Table| -> Result<String> {
             let found = events.definition.references.iter().find(|(_, r)| r.table == table.name);
             found
                 .map(|(column, _)| column.clone())
-                .ok_or_else(|| Error::usage(format!("no column refers to `{}`", table.name)).table(&events.name))
+                .ok_or_else(|| Error::usage(format!("no column refers to `{}`", table.name)).table(&events.name).into())
         };
         let group = (0..events.kinds.len())
             .find(|i| events.kinds[*i] == ColumnKind::Group)

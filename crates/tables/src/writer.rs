@@ -43,8 +43,8 @@ impl FileFormat {
 
 enum Inner {
     Parquet(Box<ArrowWriter<AtomicFile>>),
-    Csv(arrow::csv::Writer<AtomicFile>),
-    JsonLines(arrow::json::LineDelimitedWriter<AtomicFile>),
+    Csv(Box<arrow::csv::Writer<AtomicFile>>),
+    JsonLines(Box<arrow::json::LineDelimitedWriter<AtomicFile>>),
 }
 
 /// Writes a table to a file that appears only when [`TableWriter::finish`] succeeds.
@@ -72,9 +72,9 @@ impl TableWriter {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(file);
                 // An empty first batch makes the header appear in a table without rows too.
                 writer.write(&RecordBatch::new_empty(schema)).map_err(|e| write_error(&path, e))?;
-                Inner::Csv(writer)
+                Inner::Csv(Box::new(writer))
             }
-            FileFormat::JsonLines => Inner::JsonLines(arrow::json::LineDelimitedWriter::new(file)),
+            FileFormat::JsonLines => Inner::JsonLines(Box::new(arrow::json::LineDelimitedWriter::new(file))),
         };
         Ok(TableWriter { path, inner })
     }
