@@ -1,0 +1,396 @@
+//! Users and their events, made together: a chunk of users comes with everything these users did.
+
+use crate::activity::{Activity, NewEvent};
+use crate::container::{Entries, not_a_model};
+use crate::crossover::{Copied, copy_sessions, cross};
+use crate::independent::{IndependentRows, from_json, to_json};
+use crate::interpolate::Blend;
+use crate::manifest::{Making, Manifest, Origin};
+use crate::permutation::balanced;
+use crate::replicate::Bootstrap;
+use crate::rows::{Frame, Numbering, indices_from_parquet, indices_to_parquet, take_rows, to_parquet};
+use crate::sessions::Sessions;
+use crate::similar::similar_users;
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, TimeUnit};
+use rand::Rng;
+use std::ops::Range;
+use std::sync::Arc;
+use twinmart_tables::{Method, Progress, ResampleUnit, Result, Shop, Stream};
+
+const SIMILAR: &str = "behaviour/similar.parquet";
+const ACTIVITY: &str = "behaviour/activity.json";
+/// Bits of a random stream's number that count the events of one user; the rest is the user.
+const EVENT_BITS: u32 = 24;
+
+/// A model of users and events.
+#[derive(Debug, Clone)]
+pub(crate) enum Behaviour {
+    /// Made of training users.
+    Copies(Box<Copies>),
+    /// Made of distributions.
+    Independent { users: IndependentRows, events: IndependentRows, activity: Box<Activity> },
+}
+
+/// Training users, their events, and how new users come from them.
+#[derive(Debug, Clone)]
+pub(crate) struct Copies {
+    users: RecordBatch,
+    events: RecordBatch,
+    sessions: Sessions,
+    recipe: Recipe,
+}
+
+#[derive(Debug, Clone)]
+enum Recipe {
+    Bootstrap {
+        users: Bootstrap,
+        unit: ResampleUnit,
+    },
+    Crossover {
+        /// Attributes of the users, column by column.
+        blends: Vec<Blend>,
+        /// `[users][k]` most similar first; the user itself where nobody is similar.
+        similar: Vec<u64>,
+        k: usize,
+        /// Users with events, and those without.
+        active: Vec<u64>,
+        idle: Vec<u64>,
+        /// Nobody has more than one session, so every event is a border.
+        single_events: bool,
+    },
+}
+
+/// Where the tables and columns of behaviour lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    pub(crate) users: usize,
+    pub(crate) items: usize,
+    pub(crate) events: usize,
+    user_column: usize,
+    item_column: usize,
+    time_column: Option<usize>,
+}
+
+impl Layout {
+    /// The layout of a model with users and events.
+    pub(crate) fn of(manifest: &Manifest) -> Result<Layout> {
+        let broken = || not_a_model("its users and events do not fit together");
+        let users = manifest.made_as(Making::Users).ok_or_else(broken)?;
+        let events = manifest.made_as(Making::Events).ok_or_else(broken)?;
+        let spec = &manifest.tables[events];
+        let refers = |role| {
+            let place = |o: &Origin| matches!(o, Origin::Reference(t) if manifest.tables[*t].role() == role);
+            spec.origins(manifest).iter().position(place)
+        };
+        let user_column = refers(twinmart_tables::Role::Users).ok_or_else(broken)?;
+        let item_column = refers(twinmart_tables::Role::Items).ok_or_else(broken)?;
+        let Origin::Reference(items) = spec.origins(manifest)[item_column] else { return Err(broken()) };
+        let time = spec.definition.time.as_ref();
+        let time_column =
+            time.map(|t| spec.columns.iter().position(|c| c.name == *t).ok_or_else(broken)).transpose()?;
+        Ok(Layout { users, items, events, user_column, item_column, time_column })
+    }
+}
+
+impl Behaviour {
+    /// Learns users and events of a shop.
+    pub(crate) fn fit(shop: &Shop, sessions: Sessions, manifest: &Manifest, progress: &Progress) -> Result<Behaviour> {
+        let layout = Layout::of(manifest)?;
+        let (users, items, events) = shop.behaviour()?;
+        let (user_rows, event_rows) = (users.to_batch()?, events.to_batch()?);
+        if manifest.method == Method::Independent {
+            let people: Vec<u64> = (0..users.rows() as u64).collect();
+            let mut doer = vec![0; events.rows()];
+            for user in 0..sessions.users() {
+                sessions.events_of_user(user).for_each(|e| doer[sessions.row[e] as usize] = user as u64);
+            }
+            let spec = &manifest.tables[layout.events];
+            let given: Vec<usize> = [Some(layout.user_column), Some(layout.item_column), layout.time_column]
+                .into_iter()
+                .flatten()
+                .collect();
+            return Ok(Behaviour::Independent {
+                users: IndependentRows::fit(&user_rows, &people, &manifest.tables[layout.users], manifest, &[])?,
+                events: IndependentRows::fit(&event_rows, &doer, spec, manifest, &given)?,
+                activity: Box::new(Activity::fit(&sessions, items.rows(), manifest.seed)?),
+            });
+        }
+        let similar = match manifest.method {
+            Method::Interpolate => similar_users(&sessions, manifest.settings.neighbours, progress)?,
+            _ => Vec::new(),
+        };
+        let copies = Copies::new(user_rows, event_rows, sessions, similar, manifest, layout)?;
+        Ok(Behaviour::Copies(Box::new(copies)))
+    }
+
+    /// Adds what a model file must hold.
+    pub(crate) fn store(&self, manifest: &Manifest, entries: &mut Entries) -> Result<()> {
+        let layout = Layout::of(manifest)?;
+        let prefix = |table: usize| format!("tables/{table}");
+        match self {
+            Behaviour::Copies(copies) => {
+                entries.put(format!("{}/rows.parquet", prefix(layout.users)), to_parquet(&copies.users)?);
+                entries.put(format!("{}/rows.parquet", prefix(layout.events)), to_parquet(&copies.events)?);
+                if let Recipe::Crossover { similar, .. } = &copies.recipe {
+                    entries.put(SIMILAR.into(), indices_to_parquet(similar)?);
+                }
+            }
+            Behaviour::Independent { users, events, activity } => {
+                users.store(&prefix(layout.users), entries)?;
+                events.store(&prefix(layout.events), entries)?;
+                entries.put(ACTIVITY.into(), to_json(activity.as_ref())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a model of distributions.
+    pub(crate) fn load_independent(manifest: &Manifest, entries: &mut Entries) -> Result<Behaviour> {
+        let layout = Layout::of(manifest)?;
+        let mut rows =
+            |table: usize| IndependentRows::load(&format!("tables/{table}"), entries, &manifest.tables[table]);
+        let (users, events) = (rows(layout.users)?, rows(layout.events)?);
+        let activity: Activity = from_json(&entries.take(ACTIVITY)?)?;
+        activity.check(manifest.tables[layout.items].rows)?;
+        Ok(Behaviour::Independent { users, events, activity: Box::new(activity) })
+    }
+
+    /// Reads a model of training users from the shop that was stored with it.
+    pub(crate) fn load_copies(shop: &Shop, manifest: &Manifest, entries: &mut Entries) -> Result<Behaviour> {
+        let layout = Layout::of(manifest)?;
+        let sessions = Sessions::of_shop(shop)?;
+        let (users, _, events) = shop.behaviour()?;
+        let similar = match manifest.method {
+            Method::Interpolate => {
+                let count = sessions.users().saturating_mul(manifest.settings.neighbours);
+                indices_from_parquet(entries.take(SIMILAR)?, count, sessions.users() as u64)?
+            }
+            _ => Vec::new(),
+        };
+        let copies = Copies::new(users.to_batch()?, events.to_batch()?, sessions, similar, manifest, layout)?;
+        Ok(Behaviour::Copies(Box::new(copies)))
+    }
+
+    /// New users `range` and everything they did.
+    pub(crate) fn batches(
+        &self,
+        frame: &Frame,
+        layout: Layout,
+        range: Range<u64>,
+    ) -> Result<(RecordBatch, RecordBatch)> {
+        let family = frame.draws.family("synth.user", &frame.manifest.tables[layout.users].name);
+        let mut streams: Vec<Stream> = range.clone().map(|user| family.row(user)).collect();
+        let (attributes, done) = match self {
+            Behaviour::Copies(copies) => {
+                let (attributes, events) = copies.draw(frame, layout, range.clone(), &mut streams)?;
+                (attributes, copies.event_columns(frame, layout, range.start, events)?)
+            }
+            Behaviour::Independent { users, events, activity } => {
+                let new: Vec<Vec<NewEvent>> = streams.iter_mut().map(|s| activity.draw(s)).collect();
+                let attributes = users.draw(&mut streams, &frame.schemas[layout.users])?;
+                (attributes, independent_events(events, frame, layout, range.start, &new)?)
+            }
+        };
+        let users = frame.assemble(layout.users, attributes, &[], Numbering::Rows(range.start), &mut streams)?;
+        Ok((users, done.finish(frame, layout)?))
+    }
+}
+
+/// The events of a chunk of users, before keys.
+struct EventColumns {
+    columns: Vec<ArrayRef>,
+    /// `[events]` the new user.
+    user: Vec<u64>,
+    /// `[events]` the event's number within its user.
+    own: Vec<u64>,
+    /// `[events]` the session's number within its user; none where the data name no group.
+    session: Vec<Option<u64>>,
+    /// `[events]` position in the catalogue.
+    item: Vec<u64>,
+    streams: Vec<Stream>,
+}
+
+impl EventColumns {
+    /// Puts keys, groups and references in.
+    fn finish(mut self, frame: &Frame, layout: Layout) -> Result<RecordBatch> {
+        let spec = &frame.manifest.tables[layout.events];
+        let schema = &frame.schemas[layout.events];
+        let data_type = |column: usize| schema.field(column).data_type();
+        self.columns[layout.user_column] =
+            frame.key_style(layout.users)?.column(&self.user, data_type(layout.user_column))?;
+        self.columns[layout.item_column] = match &frame.kept_keys[layout.items] {
+            Some(keys) => {
+                cast(&take(keys, &UInt64Array::from(self.item.clone()), None)?, data_type(layout.item_column))?
+            }
+            None => frame.key_style(layout.items)?.column(&self.item, data_type(layout.item_column))?,
+        };
+        for (column, origin) in spec.origins(frame.manifest).into_iter().enumerate() {
+            if origin == Origin::Group {
+                let style = spec.keys.get(&spec.columns[column].name);
+                let style = style.ok_or_else(|| not_a_model("a group has no style"))?;
+                let pairs = self.user.iter().zip(&self.session).map(|(u, s)| s.map(|s| (*u, s)));
+                self.columns[column] = style.pairs(pairs, data_type(column))?;
+            }
+        }
+        let given = [layout.user_column, layout.item_column];
+        let numbering = Numbering::BelowUsers(&self.user, &self.own);
+        frame.assemble(layout.events, self.columns, &given, numbering, &mut self.streams)
+    }
+}
+
+/// One stream for each event of each user.
+fn event_streams(frame: &Frame, layout: Layout, first: u64, counts: impl Iterator<Item = usize>) -> Vec<Stream> {
+    let family = frame.draws.family("synth.event", &frame.manifest.tables[layout.events].name);
+    let numbered = counts.enumerate().flat_map(|(u, n)| (0..n as u64).map(move |own| (first + u as u64, own)));
+    numbered.map(|(user, own)| family.row((user << EVENT_BITS) | own)).collect()
+}
+
+fn independent_events(
+    model: &IndependentRows,
+    frame: &Frame,
+    layout: Layout,
+    first: u64,
+    new: &[Vec<NewEvent>],
+) -> Result<EventColumns> {
+    let schema = &frame.schemas[layout.events];
+    let mut streams = event_streams(frame, layout, first, new.iter().map(Vec::len));
+    let mut columns = model.draw(&mut streams, schema)?;
+    if let Some(column) = layout.time_column {
+        let times: Int64Array = new.iter().flatten().map(|e| Some(e.time)).collect();
+        columns[column] = times_as(times, schema.field(column).data_type())?;
+    }
+    let numbered = new.iter().enumerate().flat_map(|(u, events)| {
+        events.iter().enumerate().map(move |(own, event)| (first + u as u64, own as u64, event))
+    });
+    let (mut user, mut own, mut session, mut item) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (u, o, event) in numbered {
+        user.push(u);
+        own.push(o);
+        session.push(Some(event.session));
+        item.push(u64::from(event.item));
+    }
+    Ok(EventColumns { columns, user, own, session, item, streams })
+}
+
+/// Times of histories (microseconds, or an order) in the type of the time column.
+fn times_as(times: Int64Array, data_type: &DataType) -> Result<ArrayRef> {
+    let times: ArrayRef = Arc::new(times);
+    let zone = match data_type {
+        t if t.is_integer() => return Ok(cast(&times, data_type)?),
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    Ok(cast(&cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, zone))?, data_type)?)
+}
+
+impl Copies {
+    fn new(
+        users: RecordBatch,
+        events: RecordBatch,
+        sessions: Sessions,
+        similar: Vec<u64>,
+        manifest: &Manifest,
+        layout: Layout,
+    ) -> Result<Copies> {
+        let settings = &manifest.settings;
+        let recipe = match manifest.method {
+            Method::Interpolate => {
+                let has_events = |u: &u64| !sessions.of_user(*u as usize).is_empty();
+                let (active, idle) = (0..sessions.users() as u64).partition(has_events);
+                Recipe::Crossover {
+                    blends: Blend::of(&users, &manifest.tables[layout.users])?,
+                    similar,
+                    k: settings.neighbours,
+                    active,
+                    idle,
+                    single_events: (0..sessions.users()).all(|u| sessions.of_user(u).len() <= 1),
+                }
+            }
+            _ => Recipe::Bootstrap {
+                users: Bootstrap::new(users.clone(), settings.weights.as_deref())?,
+                unit: settings.unit,
+            },
+        };
+        Ok(Copies { users, events, sessions, recipe })
+    }
+
+    /// Attributes and events of new users.
+    fn draw(
+        &self,
+        frame: &Frame,
+        layout: Layout,
+        range: Range<u64>,
+        streams: &mut [Stream],
+    ) -> Result<(Vec<ArrayRef>, Vec<Vec<Copied>>)> {
+        match &self.recipe {
+            Recipe::Bootstrap { users, unit } => {
+                let rows: Vec<u64> = streams.iter_mut().map(|s| users.draw_row(s)).collect();
+                let events = rows.iter().zip(streams).map(|(row, s)| self.replicate(*row as usize, *unit, s)).collect();
+                Ok((users.rows_at(rows.into_iter())?, events))
+            }
+            Recipe::Crossover { blends, single_events, .. } => {
+                let name = &frame.manifest.tables[layout.users].name;
+                let base = |user| balanced(frame.draws.seed(), name, user, self.sessions.users() as u64);
+                let parents: Vec<[usize; 2]> =
+                    range.zip(streams.iter_mut()).map(|(user, s)| self.parents(base(user), s)).collect();
+                let crossed = parents.iter().zip(streams.iter_mut());
+                let events = crossed.map(|(p, s)| cross(&self.sessions, *p, *single_events, s)).collect();
+                let schema = &frame.schemas[layout.users];
+                let column = |(position, blend): (usize, &Blend)| {
+                    blend.cross(self.users.column(position), &parents, schema.field(position).data_type(), streams)
+                };
+                Ok((blends.iter().enumerate().map(column).collect::<Result<_>>()?, events))
+            }
+        }
+    }
+
+    fn replicate(&self, user: usize, unit: ResampleUnit, stream: &mut Stream) -> Vec<Copied> {
+        let own = self.sessions.of_user(user);
+        let chosen = match unit {
+            ResampleUnit::Users => own.collect(),
+            ResampleUnit::Sessions => (0..own.len()).map(|_| stream.random_range(own.clone())).collect(),
+        };
+        copy_sessions(&self.sessions, chosen)
+    }
+
+    /// A user and one of the most similar ones. Where nobody is similar, anybody who is as active (at all, or not at all).
+    fn parents(&self, base: u64, stream: &mut Stream) -> [usize; 2] {
+        let Recipe::Crossover { similar, k, active, idle, .. } = &self.recipe else { return [base as usize; 2] };
+        let nearest = &similar[base as usize * k..(base as usize + 1) * k];
+        let other = if nearest[0] == base {
+            let alike = if self.sessions.of_user(base as usize).is_empty() { idle } else { active };
+            alike[stream.random_range(0..alike.len())]
+        } else {
+            nearest[stream.random_range(0..*k)]
+        };
+        [base as usize, other as usize]
+    }
+
+    /// The columns of copied events: values from the training event, time and group from the event whose place it takes.
+    fn event_columns(&self, frame: &Frame, layout: Layout, first: u64, new: Vec<Vec<Copied>>) -> Result<EventColumns> {
+        let streams = event_streams(frame, layout, first, new.iter().map(Vec::len));
+        let rows = |of: fn(&Copied) -> usize| {
+            UInt64Array::from_iter_values(new.iter().flatten().map(|c| self.sessions.row[of(c)]))
+        };
+        let (own_row, moment_row) = (rows(|c| c.event), rows(|c| c.moment));
+        let mut columns = take_rows(&self.events, &own_row)?;
+        if let Some(column) = layout.time_column {
+            columns[column] = take(self.events.column(column), &moment_row, None)?;
+        }
+        let origins = frame.manifest.tables[layout.events].origins(frame.manifest);
+        let group = origins.iter().position(|o| *o == Origin::Group).map(|column| self.events.column(column));
+        let is_named = |event: usize| group.is_none_or(|g| g.is_valid(self.sessions.row[event] as usize));
+        let (mut user, mut own, mut session, mut item) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (u, events) in new.iter().enumerate() {
+            for (o, copied) in events.iter().enumerate() {
+                user.push(first + u as u64);
+                own.push(o as u64);
+                session.push(is_named(copied.moment).then_some(copied.session));
+                item.push(u64::from(self.sessions.item[copied.event]));
+            }
+        }
+        Ok(EventColumns { columns, user, own, session, item, streams })
+    }
+}

@@ -1,0 +1,38 @@
+//! Synthesizers: a shop goes in, a model comes out, and from the model a twin of any size.
+//!
+//! [`fit`] learns a [`Model`] from a shop; a model is one file with checked content ([`Model::save`], [`Model::load`]).
+//! [`Model::sampler`] gives a [`Sampler`], which draws the twin in chunks of users or rows: a chunk depends on nothing but
+//! the model, the size, the seed and its own number, so chunks may be drawn on any number of threads or machines.
+//! [`write_twin`] draws all of them into files.
+//!
+//! Three methods: `replicate` draws training rows again, `interpolate` makes rows between neighbours (SMOTE, SMOTE-NC) and
+//! users between similar users (crossover), `independent` draws every column by itself. Models of the first two are made of
+//! training rows, and say so.
+
+mod activity;
+mod behaviour;
+mod container;
+mod crossover;
+mod fit;
+mod independent;
+mod interpolate;
+mod keys;
+mod manifest;
+mod model;
+mod nearest;
+mod permutation;
+mod replicate;
+mod rows;
+mod sampler;
+mod sessions;
+mod settings;
+mod similar;
+mod write;
+
+pub use fit::fit;
+pub use keys::KeyStyle;
+pub use manifest::{ColumnSpec, Making, Manifest, TableSpec};
+pub use model::Model;
+pub use sampler::{Partition, Sampler};
+pub use settings::FitSettings;
+pub use write::write_twin;

@@ -1,0 +1,185 @@
+//! A model in memory and as a file.
+//!
+//! `M.twin` is a zip archive (`container.rs`): `manifest.json`; for each table `tables/N/schema.parquet` (its columns, no
+//! rows) and, by method, `rows.parquet`, `neighbours.parquet` or `marginals.json`; for users and events
+//! `behaviour/similar.parquet` or `behaviour/activity.json`.
+
+use crate::behaviour::Behaviour;
+use crate::container::{self, Entries, not_a_model};
+use crate::manifest::{Making, Manifest, TableSpec, agrees};
+use crate::rows::{RowModel, from_parquet, rows_of, to_parquet};
+use crate::sampler::Sampler;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use twinmart_tables::{Error, Method, Project, Result, Role, Shop, Table};
+
+/// What [`crate::fit`] learned; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Model(Arc<Contents>);
+
+/// The content of a model; `schemas` and `parts` follow the tables of the manifest.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) manifest: Manifest,
+    pub(crate) schemas: Vec<SchemaRef>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) behaviour: Option<Behaviour>,
+}
+
+/// One table.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Written as it is.
+    Kept(RecordBatch),
+    /// Made row by row.
+    Rows(RowModel),
+    /// Users or events: see [`Contents::behaviour`].
+    Behaviour,
+}
+
+impl Model {
+    pub(crate) fn new(contents: Contents) -> Model {
+        Model(Arc::new(contents))
+    }
+
+    /// What the model says of itself. The digests are those of the file, once it has one.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// True for a model of users and events; its size counts users.
+    pub fn is_behaviour(&self) -> bool {
+        self.0.behaviour.is_some()
+    }
+
+    /// True for a model of one plain table: its twin is a file, not a folder.
+    pub fn is_single_table(&self) -> bool {
+        self.0.is_single_table()
+    }
+
+    /// The size of a twin as large as the training data.
+    pub fn default_size(&self) -> u64 {
+        self.0.default_size()
+    }
+
+    /// Draws twins of `size` users (rows, for a model without users).
+    pub fn sampler(&self, size: Option<u64>, seed: u64) -> Result<Sampler> {
+        Sampler::new(self.0.clone(), size, seed)
+    }
+
+    /// Writes the model as one file: whole or not at all, equal models as equal bytes.
+    pub fn save(&self, path: impl AsRef<Path>, overwrite: bool) -> Result<()> {
+        let entries = self.0.entries()?;
+        let manifest = Manifest { digests: entries.digests(), ..self.0.manifest.clone() };
+        let mut text =
+            serde_json::to_vec_pretty(&manifest).map_err(|e| Error::data(format!("cannot store the manifest: {e}")))?;
+        text.push(b'\n');
+        container::write(path.as_ref(), overwrite, &text, &entries)
+    }
+
+    /// Reads a model file. A data error names the file and what is wrong with it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let read = container::read(file, length, Manifest::parse, |manifest| &manifest.digests);
+        let contents = read.and_then(|(manifest, entries)| Contents::load(manifest, entries));
+        contents.map(Model::new).map_err(|error| match error {
+            Error::Data(problem) | Error::Usage(problem) => Error::Data(Box::new(problem.file(path))),
+            other => other,
+        })
+    }
+}
+
+impl Contents {
+    pub(crate) fn is_single_table(&self) -> bool {
+        matches!(&self.manifest.tables[..], [only] if only.role() == Role::Plain)
+    }
+
+    pub(crate) fn default_size(&self) -> u64 {
+        self.manifest.position(&self.manifest.sized_by).map_or(0, |p| self.manifest.tables[p].rows)
+    }
+
+    fn entries(&self) -> Result<Entries> {
+        let mut entries = Entries::default();
+        for (position, part) in self.parts.iter().enumerate() {
+            let prefix = format!("tables/{position}");
+            let schema = RecordBatch::new_empty(self.schemas[position].clone());
+            entries.put(format!("{prefix}/schema.parquet"), to_parquet(&schema)?);
+            match part {
+                Part::Kept(rows) => entries.put(format!("{prefix}/rows.parquet"), to_parquet(rows)?),
+                Part::Rows(model) => model.store(&prefix, &mut entries)?,
+                Part::Behaviour => {}
+            }
+        }
+        if let Some(behaviour) = &self.behaviour {
+            behaviour.store(&self.manifest, &mut entries)?;
+        }
+        Ok(entries)
+    }
+
+    fn load(manifest: Manifest, mut entries: Entries) -> Result<Contents> {
+        let mut schemas = Vec::with_capacity(manifest.tables.len());
+        for (position, spec) in manifest.tables.iter().enumerate() {
+            let schema = from_parquet(entries.take(&format!("tables/{position}/schema.parquet"))?)?.schema();
+            if !agrees(spec, &schema) {
+                return Err(not_a_model(format!("the columns of {} are not those of the manifest", spec.name)));
+            }
+            schemas.push(schema);
+        }
+        let sized_by = manifest.position(&manifest.sized_by).map(|p| manifest.tables[p].rows);
+        if sized_by.unwrap_or(0) == 0 {
+            return Err(not_a_model("it has no table to make"));
+        }
+        manifest.settings.check()?;
+        let mut contents = Contents { parts: Vec::new(), behaviour: None, manifest, schemas };
+        contents.load_parts(&mut entries)?;
+        Ok(contents)
+    }
+
+    fn load_parts(&mut self, entries: &mut Entries) -> Result<()> {
+        let manifest = &self.manifest;
+        let made_of_rows = manifest.method != Method::Independent;
+        let mut stored: Vec<Table> = Vec::new();
+        for (position, spec) in manifest.tables.iter().enumerate() {
+            let (prefix, schema) = (format!("tables/{position}"), &self.schemas[position]);
+            let part = match spec.making {
+                Making::Kept => Part::Kept(rows_of(&prefix, entries, spec, schema)?),
+                Making::Rows | Making::Counterparts => {
+                    Part::Rows(RowModel::load(&prefix, entries, spec, schema, manifest)?)
+                }
+                Making::Users | Making::Events => Part::Behaviour,
+            };
+            let rows = match &part {
+                Part::Kept(rows) => Some(rows.clone()),
+                Part::Rows(model) => model.training_rows().cloned(),
+                Part::Behaviour if made_of_rows => Some(rows_of(&prefix, entries, spec, schema)?),
+                Part::Behaviour => None,
+            };
+            stored.extend(rows.map(|rows| table_of(spec, schema, rows)));
+            self.parts.push(part);
+        }
+        if manifest.made_as(Making::Users).is_some() || manifest.made_as(Making::Events).is_some() {
+            self.behaviour = Some(if made_of_rows {
+                let shop = Shop { project: Project::default(), tables: stored };
+                Behaviour::load_copies(&shop, manifest, entries)?
+            } else {
+                Behaviour::load_independent(manifest, entries)?
+            });
+        }
+        Ok(())
+    }
+}
+
+fn table_of(spec: &TableSpec, schema: &SchemaRef, rows: RecordBatch) -> Table {
+    Table {
+        name: spec.name.clone(),
+        definition: spec.definition.clone(),
+        schema: schema.clone(),
+        kinds: spec.kinds(),
+        batches: vec![rows],
+    }
+}
