@@ -69,7 +69,9 @@ fn faithful(about: &About, fidelity: &Fidelity) -> Answer {
         _ => format!("item popularity correlates at {number:.3}"),
     };
     let (start, advice) = match level {
-        Level::Green => ("Looks real", "Good to look at, share internally and test software with."),
+        Level::Green => {
+            ("Looks real", "Good to look at and to test software with; whether it may be shown is the third question.")
+        }
         Level::Amber => (
             "Close, with visible differences",
             "Check the marked columns and sequence plots before relying on details.",

@@ -7,7 +7,8 @@
 //! second parent's life, or stays where that one is taken already, so the child has as many sessions as its first parent:
 //! heavy users, who are similar to many, do not make everybody heavy.
 //!
-//! Two parents with one session each are crossed inside it, event by event in the same way, at the first parent's time.
+//! A first parent with a single session is crossed inside it, event by event in the same way, with the second parent's
+//! session of that moment, at the first parent's time. Cuts are drawn until both parents take part, where they can.
 
 use crate::sessions::Sessions;
 use rand::Rng;
@@ -16,6 +17,8 @@ use twinmart_tables::Stream;
 
 /// Cuts of a life, at most.
 const MOST_CUTS: usize = 3;
+/// Draws of cuts before a child may follow one parent alone.
+const DRAWS: usize = 16;
 
 /// An event of a new user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +61,28 @@ impl Cuts {
 
 /// The events of a child of two training users, in the order of time.
 pub(crate) fn cross(sessions: &Sessions, parents: [usize; 2], single_events: bool, stream: &mut Stream) -> Vec<Copied> {
-    let cuts = Cuts::draw(stream);
     let [own, other] = parents.map(|p| sessions.of_user(p));
     if single_events {
-        cross_events(sessions, parents, &cuts)
-    } else if own.len() == 1 && other.len() == 1 {
-        cross_one_session(sessions, parents, &cuts)
+        cross_events(sessions, parents, stream)
+    } else if own.len() == 1 && !other.is_empty() {
+        cross_one_session(sessions, own.start, other.start + other.len() / 2, stream)
     } else {
-        let guests = cuts.guests(own.len(), other.len()).into_iter();
+        let guests = draw_guests(own.len(), other.len(), stream).into_iter();
         copy_sessions(sessions, own.zip(guests).map(|(s, guest)| guest.map_or(s, |g| other.start + g)).collect())
     }
+}
+
+/// Guests of which some come and some stay away, if a few draws find such.
+fn draw_guests(n: usize, m: usize, stream: &mut Stream) -> Vec<Option<usize>> {
+    let mut guests = Cuts::draw(stream).guests(n, m);
+    for _ in 1..DRAWS {
+        let come = guests.iter().flatten().count();
+        if come > 0 && come < n {
+            break;
+        }
+        guests = Cuts::draw(stream).guests(n, m);
+    }
+    guests
 }
 
 /// Whole sessions as those of a new user, in the order of time; the same session may come more than once.
@@ -81,18 +96,18 @@ pub(crate) fn copy_sessions(sessions: &Sessions, mut chosen: Vec<usize>) -> Vec<
 }
 
 /// Every event is a border: for data in which nobody has more than one session.
-fn cross_events(sessions: &Sessions, parents: [usize; 2], cuts: &Cuts) -> Vec<Copied> {
+fn cross_events(sessions: &Sessions, parents: [usize; 2], stream: &mut Stream) -> Vec<Copied> {
     let [own, other] = parents.map(|p| sessions.events_of_user(p));
-    let guests = cuts.guests(own.len(), other.len()).into_iter();
+    let guests = draw_guests(own.len(), other.len(), stream).into_iter();
     let chosen = own.zip(guests).map(|(event, guest)| guest.map_or(event, |g| other.start + g));
     in_time(sessions, chosen.map(|event| Copied { event, moment: event, session: 0 }).collect())
 }
 
 /// One session out of two, at the times of the first parent's. A guest whose item the session holds already stays away.
-fn cross_one_session(sessions: &Sessions, parents: [usize; 2], cuts: &Cuts) -> Vec<Copied> {
-    let [own, other] = parents.map(|p| sessions.events_of_user(p));
+fn cross_one_session(sessions: &Sessions, own: usize, other: usize, stream: &mut Stream) -> Vec<Copied> {
+    let [own, other] = [own, other].map(|s| sessions.events(s));
     let mut taken: HashSet<u32> = sessions.item[own.clone()].iter().copied().collect();
-    let guests = cuts.guests(own.len(), other.len()).into_iter();
+    let guests = draw_guests(own.len(), other.len(), stream).into_iter();
     let chosen = own.zip(guests).map(|(moment, guest)| {
         let guest = guest.map(|g| other.start + g).filter(|g| taken.insert(sessions.item[*g]));
         Copied { event: guest.unwrap_or(moment), moment, session: 0 }

@@ -42,6 +42,8 @@ pub struct AtomicFile {
     target: PathBuf,
     folder: PathBuf,
     writer: BufWriter<NamedTempFile>,
+    /// The first failure. What is written after it goes nowhere, so that formats that tidy up on drop do so quietly.
+    failed: Option<std::io::Error>,
 }
 
 impl AtomicFile {
@@ -54,7 +56,7 @@ impl AtomicFile {
             .permissions_if_unix()
             .tempfile_in(&folder)
             .map_err(|e| Error::io(&target, e))?;
-        Ok(AtomicFile { target, folder, writer: BufWriter::new(file) })
+        Ok(AtomicFile { target, folder, writer: BufWriter::new(file), failed: None })
     }
 
     /// Writes a whole file at once.
@@ -66,7 +68,10 @@ impl AtomicFile {
 
     /// Makes the file appear under its name.
     pub fn commit(self) -> Result<()> {
-        let AtomicFile { target, folder, writer } = self;
+        let AtomicFile { target, folder, writer, failed } = self;
+        if let Some(error) = failed {
+            return Err(Error::io(&target, error));
+        }
         let file = writer.into_inner().map_err(|e| Error::io(&target, e.into_error()))?;
         file.as_file().sync_all().map_err(|e| Error::io(&target, e))?;
         file.persist(&target).map_err(|e| Error::io(&target, e.error))?;
@@ -74,12 +79,31 @@ impl AtomicFile {
     }
 }
 
+impl AtomicFile {
+    /// Remembers a failure for [`AtomicFile::commit`] and hands on one of the same kind.
+    fn note<T>(&mut self, result: std::io::Result<T>) -> std::io::Result<T> {
+        result.map_err(|e| {
+            let again = e.raw_os_error().map_or_else(|| e.kind().into(), std::io::Error::from_raw_os_error);
+            self.failed = Some(e);
+            again
+        })
+    }
+}
+
 impl Write for AtomicFile {
     fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        self.writer.write(buf)
+        if self.failed.is_some() {
+            return Ok(buf.len());
+        }
+        let written = self.writer.write(buf);
+        self.note(written)
     }
     fn flush(&mut self) -> std::io::Result<()> {
-        self.writer.flush()
+        if self.failed.is_some() {
+            return Ok(());
+        }
+        let flushed = self.writer.flush();
+        self.note(flushed)
     }
 }
 

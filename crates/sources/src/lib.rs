@@ -1,0 +1,40 @@
+//! Reading, cleaning and understanding data, before any model: the only crate that knows the SQL engine.
+//!
+//! Data enters as files (Parquet, CSV, JSON lines; plain, gzip, zstd; single, folders, globs) named by a project file, and
+//! leaves as a [`twinmart_tables::Shop`] with a [`CleaningReport`] ([`load`]). Rows keep the files' order, always. Text
+//! files are read in two streaming passes (types, then values); SQL runs on one thread within a memory limit and spills.
+//!
+//! Types to know: [`Source`] (files as one table), [`Loaded`], [`CleaningReport`], [`Fitted`] (an invertible scaling).
+
+mod clean;
+mod convert;
+mod csv;
+mod detect;
+mod engine;
+mod facts;
+mod init;
+mod json;
+mod load;
+mod normal;
+mod parquet;
+mod problems;
+mod profile;
+mod profile_text;
+mod report;
+mod rows;
+mod sketch;
+mod source;
+mod standardize;
+mod statistics;
+mod text;
+mod values;
+
+pub use convert::convert;
+pub use init::init;
+pub use load::{Loaded, files_of, load, read_project};
+pub use problems::{DataProblem, ProblemKind};
+pub use profile::{ColumnProfile, Profile, TableProfile, TopValue, profile};
+pub use profile_text::{cleaning_text, profile_text};
+pub use report::{CleaningReport, RuleReport, TargetReport};
+pub use source::Source;
+pub use standardize::{Fitted, invert};

@@ -1,0 +1,248 @@
+//! From a project file (or a plain data file) to a [`Shop`]: read, clean, run the SQL, clean again, name the kinds, check.
+
+use crate::clean::Cleaned;
+use crate::detect::{check_names, kinds_of};
+use crate::engine::Engine;
+use crate::report::CleaningReport;
+use crate::rows::{MemoryRows, Rows};
+use crate::source::{Source, find_files};
+use crate::standardize::Fitted;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use twinmart_tables::{Error, Progress, Project, Result, Role, Shop, Table, TableDefinition};
+
+/// A project with its data.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The project file; for a plain file, one made up with a single plain table.
+    pub project: Project,
+    /// The tables after cleaning, keys and references checked.
+    pub shop: Shop,
+    /// What cleaning did.
+    pub cleaning: CleaningReport,
+    /// The fitted scalings of `standardize`; see [`crate::invert`].
+    pub transforms: Vec<Fitted>,
+}
+
+/// Loads a project file (`.toml`) or a plain data file, folder or glob.
+pub fn load(path: &Path, progress: &Progress) -> Result<Loaded> {
+    let project = read_project(path)?;
+    let collected = Collected::new(&project, progress)?;
+    for table in &collected.tables {
+        check_finite(table, project.folder.as_os_str().is_empty())?;
+        check_time(table)?;
+    }
+    let Collected { tables, cleaning, transforms, .. } = collected;
+    let shop = Shop { project: project.clone(), tables };
+    shop.check_keys()?;
+    Ok(Loaded { project, shop, cleaning, transforms })
+}
+
+/// The project behind a path. A plain file gives a project with one table, named after the file, and no folder.
+pub fn read_project(path: &Path) -> Result<Project> {
+    if path.extension().is_some_and(|e| e == "toml") {
+        return Project::read(path);
+    }
+    let name = table_name(path);
+    let mut project = Project::default();
+    project.project.name.clone_from(&name);
+    let source = Some(path.to_string_lossy().into_owned());
+    project.tables.insert(name, TableDefinition { source, ..TableDefinition::default() });
+    Ok(project)
+}
+
+/// All files that a project reads, in reading order: what its tables depend on. Errors as in [`load`].
+pub fn files_of(project: &Project) -> Result<Vec<PathBuf>> {
+    let of_tables =
+        project.tables.values().filter_map(|t| t.source.as_ref()).filter(|s| !project.sources.contains_key(*s));
+    let mut files = Vec::new();
+    for path in project.sources.values().chain(of_tables) {
+        files.extend_from_slice(&find_files(&project.resolve(path))?.0);
+    }
+    Ok(files)
+}
+
+/// A file's name without folder and extensions.
+pub(crate) fn table_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().filter(|s| !s.is_empty() && !s.contains(['*', '?', '[']));
+    stem.unwrap_or("data").to_string()
+}
+
+/// Sources and tables of a project before any check across tables.
+pub(crate) struct Collected {
+    /// Name, file and rows (after cleaning) of each source.
+    pub(crate) sources: Vec<(Source, Arc<dyn Rows>)>,
+    /// The tables with their kinds.
+    pub(crate) tables: Vec<Table>,
+    pub(crate) cleaning: CleaningReport,
+    pub(crate) transforms: Vec<Fitted>,
+}
+
+impl Collected {
+    /// Opens and cleans all sources, then makes all tables.
+    pub(crate) fn new(project: &Project, progress: &Progress) -> Result<Collected> {
+        let mut collected = Collected::sources(project, progress)?;
+        let mut engine = Engine::new()?;
+        for (source, rows) in &collected.sources {
+            engine.register(source.name(), rows.clone())?;
+        }
+        for (name, definition) in &project.tables {
+            let table = collected.make_table(&engine, project, name, definition, progress)?;
+            let rows = MemoryRows { schema: table.schema.clone(), batches: table.batches.clone() };
+            engine.register(name, Arc::new(rows))?;
+            collected.tables.push(table);
+        }
+        Ok(collected)
+    }
+
+    /// Opens and cleans all sources only.
+    pub(crate) fn sources(project: &Project, progress: &Progress) -> Result<Collected> {
+        let engine = Engine::new()?;
+        let (cleaning, transforms) = (CleaningReport::default(), Vec::new());
+        let mut collected = Collected { sources: Vec::new(), tables: Vec::new(), cleaning, transforms };
+        for (name, path) in &project.sources {
+            let source = Source::open(name, &project.resolve(path), progress)?;
+            let rows =
+                collected.clean(&engine, project, name, Arc::new(source.clone()), Some(source.rows()), progress)?;
+            collected.sources.push((source, rows));
+        }
+        Ok(collected)
+    }
+
+    /// The rows behind the target's rules, if it has any; the report is added to the others.
+    fn clean(
+        &mut self,
+        engine: &Engine,
+        project: &Project,
+        name: &str,
+        rows: Arc<dyn Rows>,
+        count: Option<u64>,
+        progress: &Progress,
+    ) -> Result<Arc<dyn Rows>> {
+        let Some(rules) = project.clean.get(name) else { return Ok(rows) };
+        let cleaned = Cleaned::fit(engine, name, rows, rules, progress)?;
+        self.cleaning.targets.push(cleaned.report(count, progress)?);
+        self.transforms.extend(cleaned.transforms());
+        Ok(Arc::new(cleaned))
+    }
+
+    fn make_table(
+        &mut self,
+        engine: &Engine,
+        project: &Project,
+        name: &str,
+        definition: &TableDefinition,
+        progress: &Progress,
+    ) -> Result<Table> {
+        let (schema, batches) = match (&definition.sql, &definition.source) {
+            (Some(sql), _) => query(engine, name, sql, progress)?,
+            (None, source) => {
+                let source = source.as_deref().unwrap_or_default();
+                let rows: Arc<dyn Rows> = match self.sources.iter().find(|(s, _)| s.name() == source) {
+                    Some((_, rows)) => rows.clone(),
+                    None => Arc::new(Source::open(name, &project.resolve(source), progress)?),
+                };
+                (rows.schema(), gather(rows.as_ref(), name, progress)?)
+            }
+        };
+        let (mut schema, mut batches) = (schema, batches);
+        if project.clean.contains_key(name) {
+            let count = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+            let memory = Arc::new(MemoryRows { schema, batches });
+            let rows = self.clean(engine, project, name, memory, Some(count), progress)?;
+            (schema, batches) = (rows.schema(), gather(rows.as_ref(), name, progress)?);
+        }
+        check_names(name, definition, &schema)?;
+        let mut table = Table { name: name.into(), definition: definition.clone(), schema, kinds: Vec::new(), batches };
+        if table.rows() == 0 {
+            let remedy = "check the SQL and the rules of [clean]";
+            return Err(Error::data("the table has no rows").table(name).remedy(remedy).into());
+        }
+        table.kinds = kinds_of(&table)?;
+        Ok(table)
+    }
+}
+
+fn query(engine: &Engine, name: &str, sql: &str, progress: &Progress) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let task = progress.start(&format!("table {name}"), None, "rows");
+    let mut batches = Vec::new();
+    let schema = engine.select(name, sql, progress, &mut |batch| {
+        task.advance(batch.num_rows() as u64)?;
+        batches.push(batch);
+        Ok(())
+    })?;
+    Ok((schema, batches))
+}
+
+fn gather(rows: &dyn Rows, name: &str, progress: &Progress) -> Result<Vec<RecordBatch>> {
+    let task = progress.start(&format!("table {name}"), None, "rows");
+    let mut batches = Vec::new();
+    for batch in rows.read() {
+        let batch = batch?;
+        task.advance(batch.num_rows() as u64)?;
+        if batch.num_rows() > 0 {
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
+}
+
+/// NaN and infinity have no place in a table: no statistic survives them.
+fn check_finite(table: &Table, plain_file: bool) -> Result<()> {
+    for (position, field) in table.schema.fields().iter().enumerate() {
+        if !matches!(field.data_type(), DataType::Float32 | DataType::Float64) {
+            continue;
+        }
+        let values = crate::statistics::numbers(&table.column_at(position)?)?;
+        let Some(row) = values.iter().position(|x| x.is_some_and(|x| !x.is_finite())) else { continue };
+        let value = values.value(row);
+        let column = quoted(field.name());
+        let condition = if value.is_nan() { format!("isnan({column})") } else { format!("abs({column}) > 1.7e308") };
+        let rule = format!("[clean.{}] drop_invalid = ['{condition}']", quoted(&table.name));
+        let remedy = if plain_file {
+            format!("make a project file (twinmart init) and add {rule}")
+        } else {
+            format!("add {rule}")
+        };
+        let what = if value.is_nan() { "the value is not a number (NaN)" } else { "the value is infinite" };
+        return Err(Error::data(what)
+            .table(&table.name)
+            .column(field.name())
+            .row(row as u64 + 1)
+            .value(value)
+            .remedy(remedy)
+            .into());
+    }
+    Ok(())
+}
+
+/// The time of an events table orders it: a timestamp, a date or an integer.
+fn check_time(table: &Table) -> Result<()> {
+    let Some(column) = table.definition.time.as_deref().filter(|_| table.definition.role == Role::Events) else {
+        return Ok(());
+    };
+    let values = table.column(column)?;
+    let fits = match values.data_type() {
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => true,
+        other => other.is_integer(),
+    };
+    if fits {
+        return Ok(());
+    }
+    let problem =
+        Error::data(format!("the time is of type {}, not a timestamp, a date or an integer", values.data_type()));
+    let first = values.as_string_opt::<i32>().and_then(|text| text.iter().flatten().next());
+    let problem = first.map_or(problem.clone(), |value| problem.value(value));
+    let remedy = format!("cast it in SQL, for example to_timestamp({}, '%d/%m/%Y %H:%M')", quoted(column));
+    Err(problem.table(&table.name).column(column).remedy(remedy).into())
+}
+
+/// A name as SQL and TOML take it: quoted where it is not a plain word.
+pub(crate) fn quoted(name: &str) -> String {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let digit = name.bytes().next().is_none_or(|b| b.is_ascii_digit());
+    if plain && !digit { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}

@@ -1,0 +1,13 @@
+//! One file per command: its flags with help and example, and what it does.
+
+pub(crate) mod assess;
+pub(crate) mod clean;
+pub(crate) mod evaluate;
+pub(crate) mod fit;
+pub(crate) mod init;
+pub(crate) mod profile;
+pub(crate) mod recommend;
+pub(crate) mod run;
+pub(crate) mod sample;
+pub(crate) mod split;
+pub(crate) mod train;

@@ -1,0 +1,280 @@
+//! `run`: the whole pipeline in five resumable stages, each a folder of files that the next one reads.
+//!
+//! ```text
+//! collect ─► fit ─► sample ─► rank ─► assess        stages/collect-…  cleaned tables, cleaning.json
+//!                                                   stages/fit-…      model.twin
+//!                                                   stages/sample-…   twin tables
+//!                                                   stages/rank-…     ranking.json
+//!                                                   stages/assess-…   report.json, report.html
+//! ```
+//!
+//! A stage's digest covers the digest of the stage before it, so a change anywhere makes again just what depends on it.
+
+use crate::stages::{Counts, StageLine, Stages, read_json, write_json};
+use crate::twins;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use twinmart_assess::report::{RankingSetup, RankingUtility, RecommenderUtility};
+use twinmart_assess::{Context, Report};
+use twinmart_synth::{FitSettings, Model};
+use twinmart_tables::{
+    Digest, Error, FileFormat, Histories, Method, Progress, Project, Result, Role, Shop, Split, SplitKind, SplitPlan,
+};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// A project file, or one data file.
+    pub input: PathBuf,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// In place of the project's seed.
+    pub seed: Option<u64>,
+    /// In place of the project's method.
+    pub method: Option<String>,
+    /// Users (rows) of the twin; as many as were learned from by default.
+    pub size: Option<u64>,
+    /// Forget the stages of earlier runs.
+    pub overwrite: bool,
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The report.
+    pub report: Report,
+    /// The stages in order, for `run.jsonl`.
+    pub(crate) stages: Vec<StageLine>,
+    /// The method used.
+    pub method: Method,
+}
+
+/// The parts of a shop under its `[split]`: what a synthesizer may see and, where users are held out, those users.
+#[derive(Debug)]
+pub struct Parts {
+    /// What reaches fit.
+    pub train: Shop,
+    /// The held-out people, with all their events.
+    pub holdout: Option<Shop>,
+}
+
+impl Parts {
+    /// Cuts a shop by its project's `[split]`. A usage error where a split is asked of tables without users and events.
+    pub fn of(shop: &Shop, seed: u64) -> Result<Parts> {
+        let split = &shop.project.split;
+        if split.holdout_users.is_none() && split.test_from.is_none() {
+            return Ok(Parts { train: shop.clone(), holdout: None });
+        }
+        let histories = shop.histories()?;
+        let plan = SplitPlan::of_project(&shop.project, SplitKind::HoldoutUsers, seed, None)?;
+        let held: HashSet<&str> = match split.holdout_users {
+            Some(_) => plan.holdout_positions(&histories)?.into_iter().map(|u| histories.users[u].as_str()).collect(),
+            None => HashSet::new(),
+        };
+        let mut early = vec![true; histories.event_count()];
+        if let Some(from) = plan.test_from {
+            for event in 0..histories.event_count() {
+                early[histories.row[event]] = histories.time[event] < from;
+            }
+        }
+        let train = shop.part(|u| !held.contains(u), |row| early[row])?;
+        let holdout = if held.is_empty() { None } else { Some(shop.part(|u| held.contains(u), |row| early[row])?) };
+        if train.users().is_none_or(|t| t.rows() == 0) {
+            return Err(Error::data("the split leaves no user to learn from").remedy("hold out fewer users").into());
+        }
+        Ok(Parts { train, holdout })
+    }
+}
+
+/// The settings of a fit: the project's, with the command line's on top.
+pub fn settings(project: &Project, method: Option<&str>, seed: u64) -> Result<FitSettings> {
+    let method = method.map(Method::parse).transpose()?;
+    FitSettings::of_project(project, method, Some(seed))
+}
+
+/// Runs every stage that is not already whole and publishes the results in `options.out`.
+pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
+    // Wrong settings are refused before anything is written.
+    let project = twinmart_sources::read_project(&options.input)?;
+    let seed = options.seed.unwrap_or(project.project.seed);
+    let settings = settings(&project, options.method.as_deref(), seed)?;
+    let collect_key = collect_key(&project)?;
+    let mut stages = Stages::open(&options.out, options.overwrite)?;
+
+    let collected = stages.stage("collect", &collect_key, |folder| collect(&options.input, folder, progress))?;
+    let shop = twins::reopen(&collected, &project)?;
+    let behaviour = shop.events().is_some();
+    let parts = Parts::of(&shop, seed)?;
+    drop(shop);
+
+    let fit_key = Digest::new("fit").text(&collect_key).text(&format!("{settings:?} {:?}", project.split)).finish();
+    let fitted = stages.stage("fit", &fit_key, |folder| fit(&parts.train, &settings, folder, progress))?;
+    let model_path = fitted.join("model.twin");
+
+    let sample_key = Digest::new("sample").text(&fit_key).text(&format!("{seed} {:?}", options.size)).finish();
+    let twin_folder =
+        stages.stage("sample", &sample_key, |folder| sample(&model_path, options.size, seed, folder, progress))?;
+    let twin = twins::read_shop(&twin_folder, &parts.train, progress)?;
+
+    let rank_key = Digest::new("rank").text(&sample_key).finish();
+    let ranked = stages.stage("rank", &rank_key, |folder| {
+        let utility = if behaviour { Some(rank(&collected, &project, &parts, &twin, seed, progress)?) } else { None };
+        write_json(&folder.join("ranking.json"), &utility)?;
+        let test_users = utility.as_ref().map_or(0, |u| u.setup.test_users) as usize;
+        Ok(Counts { rows_in: twin.tables.iter().map(|t| t.rows()).sum(), rows_out: test_users })
+    })?;
+
+    let assess_key = Digest::new("assess").text(&rank_key).finish();
+    let assessed = stages.stage("assess", &assess_key, |folder| {
+        let context = Context {
+            seed,
+            project: project.project.name.clone(),
+            method: Some(settings.method.name().to_string()),
+            contains_training_rows: Some(Model::load(&model_path)?.manifest().contains_training_rows),
+            cleaning: read_json(&collected.join("cleaning.json"))?,
+            ranking: read_json(&ranked.join("ranking.json"))?,
+        };
+        let report = measure(&parts, &twin, behaviour, &context, progress)?;
+        write_report(&report, folder)?;
+        Ok(Counts { rows_in: twin.tables.iter().map(|t| t.rows()).sum(), rows_out: 1 })
+    })?;
+
+    stages.publish(&[
+        (twin_folder, "twin"),
+        (model_path, "model.twin"),
+        (assessed.join("report.json"), "report.json"),
+        (assessed.join("report.html"), "report.html"),
+    ])?;
+    let report = read_json(&assessed.join("report.json"))?;
+    Ok(RunOutcome { report, stages: stages.lines, method: settings.method })
+}
+
+/// Digest of the product's version, the project without what later stages add, and every source file's bytes.
+fn collect_key(project: &Project) -> Result<String> {
+    let mut digest = Digest::new("collect").text(env!("CARGO_PKG_VERSION"));
+    let definition = (&project.sources, &project.tables, &project.clean);
+    let definition = serde_json::to_vec(&definition).map_err(|e| Error::data(e.to_string()))?;
+    digest.push(&definition);
+    for path in twinmart_sources::files_of(project)? {
+        let mut file = std::fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
+        let mut part = vec![0; 1 << 20];
+        loop {
+            let read = std::io::Read::read(&mut file, &mut part).map_err(|e| Error::io(&path, e))?;
+            if read == 0 {
+                break;
+            }
+            digest.push(&part[..read]);
+        }
+    }
+    Ok(digest.finish())
+}
+
+fn collect(input: &Path, folder: &Path, progress: &Progress) -> Result<Counts> {
+    let loaded = twinmart_sources::load(input, progress)?;
+    let rows_out = twins::keep(&loaded.shop, folder)?;
+    write_json(&folder.join("cleaning.json"), &loaded.cleaning)?;
+    let rows_in = loaded.cleaning.targets.iter().map(|t| t.rows_in as usize).sum::<usize>();
+    Ok(Counts { rows_in: if rows_in == 0 { rows_out } else { rows_in }, rows_out })
+}
+
+fn fit(train: &Shop, settings: &FitSettings, folder: &Path, progress: &Progress) -> Result<Counts> {
+    let model = twinmart_synth::fit(train, settings, progress)?;
+    model.save(&folder.join("model.twin"), false)?;
+    Ok(Counts { rows_in: train.tables.iter().map(|t| t.rows()).sum(), rows_out: 1 })
+}
+
+fn sample(model: &Path, size: Option<u64>, seed: u64, folder: &Path, progress: &Progress) -> Result<Counts> {
+    let sampler = Model::load(model)?.sampler(size, seed)?;
+    // A model of one table writes a file of that table's name, any other a folder; both end up flat in the stage's folder.
+    let inner = folder.join("tables");
+    let out = match sampler.tables() {
+        [(name, _)] if sampler.is_single_table() => folder.join(format!("{name}.parquet")),
+        _ => inner.clone(),
+    };
+    let written = twinmart_synth::write_twin(&sampler, &out, FileFormat::Parquet, false, progress)?;
+    if inner.is_dir() {
+        for (name, _) in &written {
+            let file = format!("{name}.parquet");
+            std::fs::rename(inner.join(&file), folder.join(&file)).map_err(|e| Error::io(&inner, e))?;
+        }
+        std::fs::remove_dir(&inner).map_err(|e| Error::io(&inner, e))?;
+    }
+    Ok(Counts { rows_in: 1, rows_out: written.iter().map(|(_, n)| *n as usize).sum() })
+}
+
+/// Trains the portfolio on real and twin people and tests both on the same real ones.
+fn rank(
+    collected: &Path,
+    project: &Project,
+    parts: &Parts,
+    twin: &Shop,
+    seed: u64,
+    progress: &Progress,
+) -> Result<RankingUtility> {
+    let (split, twin) = match &parts.holdout {
+        Some(held) => {
+            let train = parts.train.histories()?;
+            let items = train.items.clone();
+            (Split::of_holdout(train, &held.histories()?.on_catalogue(&items)?)?, twin.histories()?)
+        }
+        None => {
+            let all = twins::reopen(collected, project)?.histories()?;
+            let plan = SplitPlan::of_project(project, SplitKind::Temporal, seed, None)?;
+            let split = Split::make(&all, &plan)?;
+            // A twin of everything has seen the future that is tested on: only its past may train.
+            (split.clone(), before(&twin.histories()?, split.test_from))
+        }
+    };
+    let twin = twin.on_catalogue(&split.train.items)?;
+    ranking_utility(&split, &twin, seed, progress)
+}
+
+fn before(histories: &Histories, moment: Option<i64>) -> Histories {
+    let all: Vec<usize> = (0..histories.user_count()).collect();
+    histories.select(&all, |_, e| moment.is_none_or(|m| histories.time[e] < m))
+}
+
+/// The portfolio's results in the report's terms.
+pub(crate) fn ranking_utility(
+    split: &Split,
+    twin: &Histories,
+    seed: u64,
+    progress: &Progress,
+) -> Result<RankingUtility> {
+    let retention = twinmart_rank::retention(split, twin, seed, progress)?;
+    let models = retention.ranking.into_iter().map(|(name, m)| {
+        let utility = RecommenderUtility {
+            metric: m.metric,
+            real: Some(m.real),
+            synthetic: Some(m.synthetic),
+            both: Some(m.both),
+            kept: m.kept,
+            kept_ci95: m.kept_ci95,
+        };
+        (name, utility)
+    });
+    Ok(RankingUtility {
+        models: models.collect(),
+        kendall_tau: retention.model_rank_kendall_tau,
+        setup: RankingSetup { split: split.kind.name().into(), view: "new".into(), test_users: retention.users as u64 },
+    })
+}
+
+fn measure(parts: &Parts, twin: &Shop, behaviour: bool, context: &Context, progress: &Progress) -> Result<Report> {
+    if behaviour {
+        return twinmart_assess::measure_shop(&parts.train, twin, parts.holdout.as_ref(), context, progress);
+    }
+    let real = parts.train.first(Role::Plain).or(parts.train.tables.first());
+    let synthetic = real.and_then(|t| twin.table(&t.name));
+    match (real, synthetic) {
+        (Some(real), Some(synthetic)) => twinmart_assess::measure_table(real, synthetic, None, None, context, progress),
+        _ => Err(Error::data("there is no table to measure").into()),
+    }
+}
+
+/// Writes `report.json` and `report.html` into a folder.
+pub(crate) fn write_report(report: &Report, folder: &Path) -> Result<()> {
+    write_json(&folder.join("report.json"), report)?;
+    let page = twinmart_assess::render_html(report);
+    twinmart_tables::AtomicFile::write(folder.join("report.html"), true, page.as_bytes())
+}

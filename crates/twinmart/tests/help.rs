@@ -1,0 +1,45 @@
+//! Every command's help has an example, and the examples work as typed, one after the other, beside the bundled data.
+
+mod shop;
+
+use std::path::Path;
+use std::process::Command;
+
+const COMMANDS: [&str; 11] =
+    ["init", "profile", "clean", "fit", "sample", "run", "assess", "split", "train", "evaluate", "recommend"];
+
+/// The lines of a help text that start with `twinmart`, below «Example».
+fn examples(command: &str) -> Vec<String> {
+    let help = shop::succeed(&[command, "--help"]);
+    let (_, after) = help.split_once("Example").unwrap_or_else(|| panic!("{command} --help has no example"));
+    after.lines().map(str::trim).filter(|l| l.starts_with("twinmart ")).map(str::to_string).collect()
+}
+
+#[test]
+#[cfg(unix)]
+fn examples_work_as_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    std::os::unix::fs::symlink(root.join("examples"), dir.path().join("examples")).unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_twinmart")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
+    for command in COMMANDS {
+        let lines = examples(command);
+        assert!(!lines.is_empty(), "{command} --help has no example");
+        for line in lines {
+            let run =
+                Command::new("sh").args(["-c", &line]).current_dir(dir.path()).env("PATH", &path).output().unwrap();
+            assert!(run.status.success(), "`{line}` failed: {}", String::from_utf8_lossy(&run.stderr));
+        }
+    }
+}
+
+#[test]
+fn every_command_is_covered() {
+    let help = shop::succeed(&["--help"]);
+    let (_, list) = help.split_once("Commands:").unwrap();
+    let listed = list.lines().skip(1).take_while(|l| l.starts_with("  ")).filter_map(|l| l.split_whitespace().next());
+    for name in listed.filter(|n| *n != "help") {
+        assert!(COMMANDS.contains(&name), "add `{name}` to the tested commands");
+    }
+}
