@@ -174,9 +174,9 @@ impl Cleaned {
         };
         let values = || FiniteValues::new(rows, column, None).map_err(|e| in_table(e, &self.name));
         let number = match rule {
-            Missing::Mean => Some(values()?.moments()?).filter(|m| m.count > 0).ok_or_else(nothing)?.mean,
+            Missing::Mean => Some(values()?.moments(progress)?).filter(|m| m.count > 0).ok_or_else(nothing)?.mean,
             Missing::Median => *values()?.quantiles(&[0.5], progress)?.first().ok_or_else(nothing)?,
-            Missing::Mode => return Ok(mode(rows, position)?.ok_or_else(nothing)?),
+            Missing::Mode => return Ok(mode(rows, position, progress)?.ok_or_else(nothing)?),
             Missing::Constant(text) => return self.constant(text, column, data_type),
             Missing::Synthesize | Missing::Keep | Missing::Drop => {
                 return Err(Error::usage("`synthesize` needs a row model; not part of this version")
@@ -249,11 +249,11 @@ impl Cleaned {
             let values = || FiniteValues::new(&rows, column, None).map_err(|e| in_table(e, &self.name));
             let parameters = match scaling {
                 Scaling::ZScore => {
-                    let moments = values()?.moments()?;
+                    let moments = values()?.moments(progress)?;
                     vec![moments.mean, moments.deviation()]
                 }
                 Scaling::MinMax => {
-                    let moments = values()?.moments()?;
+                    let moments = values()?.moments(progress)?;
                     vec![moments.min, moments.max - moments.min]
                 }
                 Scaling::Robust => match values()?.quantiles(&[0.25, 0.5, 0.75], progress)?[..] {
@@ -415,12 +415,13 @@ fn digest(bytes: &[u8]) -> u128 {
 }
 
 /// The most frequent present value; of equals, the one that appears first.
-fn mode(rows: &Arc<dyn Rows>, position: usize) -> Result<Option<ArrayRef>> {
+fn mode(rows: &Arc<dyn Rows>, position: usize, progress: &Progress) -> Result<Option<ArrayRef>> {
     let field = rows.schema().field(position).data_type().clone();
     let converter = RowConverter::new(vec![SortField::new(field)])?;
     let mut counts: HashMap<Box<[u8]>, (u64, u64)> = HashMap::new();
     let mut order = 0;
     for batch in rows.read() {
+        progress.check()?;
         let batch = batch?;
         let column = batch.column(position);
         let values = converter.convert_columns(std::slice::from_ref(column))?;

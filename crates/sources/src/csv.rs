@@ -105,6 +105,14 @@ impl Records {
         Error::data(what).file(self.text.path())
     }
 
+    /// A problem of the current record, which is a row or the header.
+    fn row_problem(&self, what: &str) -> Problem {
+        match self.row {
+            0 => self.problem(format!("the header: {what}")),
+            row => self.problem(what).row(row),
+        }
+    }
+
     /// The state machine, one pass over the bytes; runs of ordinary bytes are copied at once.
     fn read(&mut self) -> Result<bool> {
         self.fields.clear();
@@ -150,10 +158,8 @@ impl Records {
                     }
                     (State::FieldStart, b'"') => state = State::Quoted,
                     (State::QuoteSeen, _) => {
-                        let row = self.row;
                         return Err(self
-                            .problem("text follows a closing quote")
-                            .row(row)
+                            .row_problem("text follows a closing quote")
                             .remedy("write a quote inside a quoted field twice")
                             .into());
                     }
@@ -169,8 +175,8 @@ impl Records {
             }
             self.text.consume(at);
             if self.fields.len() + self.ends.len() > MAX_RECORD {
-                let what = format!("the row is longer than {} MiB", MAX_RECORD >> 20);
-                return Err(self.problem(what).row(self.row).remedy("look for a quote that is never closed").into());
+                let what = format!("the line is longer than {} MiB", MAX_RECORD >> 20);
+                return Err(self.row_problem(&what).remedy("look for a quote that is never closed").into());
             }
             if done {
                 return Ok(true);
@@ -181,7 +187,7 @@ impl Records {
     fn end_of_file(&mut self, state: State) -> Result<bool> {
         if state == State::Quoted {
             let remedy = "close the quote; the file may be cut off";
-            return Err(self.problem("a quote is opened and never closed").row(self.row).remedy(remedy).into());
+            return Err(self.row_problem("a quote is opened and never closed").remedy(remedy).into());
         }
         let any = state != State::FieldStart || !self.ends.is_empty();
         if any {
@@ -252,7 +258,7 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         }
         let message = read(&[b"a,b\n1,2\n".to_vec(), vec![b'x'; MAX_RECORD + 1]].concat()).unwrap_err().to_string();
-        assert!(message.contains("row 2: the row is longer than 16 MiB"), "{message}");
+        assert!(message.contains("row 2: the line is longer than 16 MiB"), "{message}");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! What can be wrong with data, as plain sentences that say how many rows are concerned and what to do.
 
 use crate::detect::name_words;
-use crate::facts::ColumnFacts;
+use crate::facts::{ColumnFacts, TextFacts};
 use crate::profile::TableFacts;
 use arrow::array::Array;
 use serde::Serialize;
@@ -224,25 +224,8 @@ impl Found<'_> {
                 format!("{} a word for «missing» (such as NA or ?); make them empty.", values_are(text.missing_words));
             self.add(ProblemKind::MixedTypes, text.missing_words, message);
         }
-        let known = present - text.missing_words;
-        if known > 0 && text.numeric == known {
-            self.add(
-                ProblemKind::MixedTypes,
-                text.numeric,
-                "all values are numbers stored as text; cast the column in SQL.".into(),
-            );
-        } else if text.numeric as f64 > MOSTLY * known as f64 {
-            let others = known.saturating_sub(text.numeric);
-            let message = format!("{} numbers, the other {} are not.", values_are(text.numeric), thousands(others));
-            self.add(ProblemKind::MixedTypes, others, message);
-        }
-        if known > 0 && text.times == known {
-            let message = "all values are dates stored as text; cast the column in SQL with to_timestamp.".into();
-            self.add(ProblemKind::MixedTypes, text.times, message);
-        } else if text.times as f64 > MOSTLY * known as f64 {
-            let others = known.saturating_sub(text.times);
-            let message = format!("{} dates, the other {} are not.", values_are(text.times), thousands(others));
-            self.add(ProblemKind::MixedTypes, others, message);
+        if !kind.is_key() {
+            self.numbers_and_times_in_text(text);
         }
         if text.padded > 0 {
             let (count, noun) = (thousands(text.padded), if text.padded == 1 { "value has" } else { "values have" });
@@ -261,6 +244,30 @@ impl Found<'_> {
                 thousands(variants)
             );
             self.add(ProblemKind::MixedTypes, None, message);
+        }
+    }
+
+    /// Keys may look like anything; other columns should be one type.
+    fn numbers_and_times_in_text(&mut self, text: &TextFacts) {
+        let known = self.facts.present() - text.missing_words;
+        if known > 0 && text.numeric == known {
+            self.add(
+                ProblemKind::MixedTypes,
+                text.numeric,
+                "all values are numbers stored as text; cast the column in SQL.".into(),
+            );
+        } else if text.numeric as f64 > MOSTLY * known as f64 {
+            let others = known.saturating_sub(text.numeric);
+            let message = format!("{} numbers, the other {} are not.", values_are(text.numeric), thousands(others));
+            self.add(ProblemKind::MixedTypes, others, message);
+        }
+        if known > 0 && text.times == known {
+            let message = "all values are dates stored as text; cast the column in SQL with to_timestamp.".into();
+            self.add(ProblemKind::MixedTypes, text.times, message);
+        } else if text.times as f64 > MOSTLY * known as f64 {
+            let others = known.saturating_sub(text.times);
+            let message = format!("{} dates, the other {} are not.", values_are(text.times), thousands(others));
+            self.add(ProblemKind::MixedTypes, others, message);
         }
     }
 

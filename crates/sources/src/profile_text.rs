@@ -5,6 +5,7 @@ use crate::profile::{ColumnProfile, Profile, TableProfile};
 use crate::report::CleaningReport;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
+use twinmart_tables::ColumnKind;
 
 /// Columns of the terminal that the text may take.
 const WIDTH: usize = 100;
@@ -86,9 +87,10 @@ fn column_row(column: &ColumnProfile, rows: u64) -> Vec<String> {
         Some(number) => number.as_f64().map(significant).unwrap_or_default(),
         None => String::new(),
     };
-    let is_measure = !column.kind.is_key();
+    let is_measure = matches!(column.kind, ColumnKind::Integer | ColumnKind::Number);
     let statistic = |x: Option<f64>| x.filter(|_| is_measure).map(significant).unwrap_or_default();
-    let top = column.top.first().map(|t| {
+    // A value that occurs once, or a moment, says nothing as the most frequent one.
+    let top = column.top.first().filter(|t| t.count > 1 && column.kind != ColumnKind::Datetime).map(|t| {
         let more = if column.top_exact { "" } else { "≥ " };
         format!("{} ({more}{})", shortened(&t.value), thousands(t.count))
     });

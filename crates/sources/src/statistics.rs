@@ -67,9 +67,10 @@ impl FiniteValues {
     }
 
     /// Count, mean, deviation and range.
-    pub(crate) fn moments(&self) -> Result<Moments> {
+    pub(crate) fn moments(&self, progress: &Progress) -> Result<Moments> {
         let mut moments = Moments::default();
         for batch in Rows::read(self) {
+            progress.check()?;
             batch?.column(0).as_primitive::<Float64Type>().values().iter().for_each(|x| moments.add(*x));
         }
         Ok(moments)
@@ -77,7 +78,7 @@ impl FiniteValues {
 
     /// Quantiles of type 7 (linear between order statistics) at ascending probabilities; none where there are no values.
     pub(crate) fn quantiles(self, probabilities: &[f64], progress: &Progress) -> Result<Vec<f64>> {
-        let count = self.moments()?.count;
+        let count = self.moments(progress)?.count;
         if count == 0 {
             return Ok(Vec::new());
         }
