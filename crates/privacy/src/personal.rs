@@ -172,7 +172,7 @@ fn is_payment_card(value: &str) -> bool {
     }
     let doubled = |d: u32| if d > 4 { 2 * d - 9 } else { 2 * d };
     let sum: u32 = digits.iter().rev().enumerate().map(|(i, d)| if i % 2 == 1 { doubled(*d) } else { *d }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Country, two check digits and the account, whose number modulo 97 is 1 (ISO 13616).
