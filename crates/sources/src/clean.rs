@@ -172,7 +172,7 @@ impl Cleaned {
                 .column(column)
                 .remedy("use constant:… or leave the column out")
         };
-        let values = || FiniteValues::new(rows, column, None).map_err(|e| in_table(e, &self.name));
+        let values = || FiniteValues::new(rows, column, None).map_err(|e| e.with(|p| p.table(&self.name)));
         let number = match rule {
             Missing::Mean => Some(values()?.moments(progress)?).filter(|m| m.count > 0).ok_or_else(nothing)?.mean,
             Missing::Median => *values()?.quantiles(&[0.5], progress)?.first().ok_or_else(nothing)?,
@@ -207,7 +207,7 @@ impl Cleaned {
         let mut steps = Vec::new();
         for (column, rule) in &rules.outliers {
             let position = self.position(column, "outliers")?;
-            let values = |centre| FiniteValues::new(&rows, column, centre).map_err(|e| in_table(e, &self.name));
+            let values = |centre| FiniteValues::new(&rows, column, centre).map_err(|e| e.with(|p| p.table(&self.name)));
             let bounds = match rule {
                 Outliers::None => continue,
                 Outliers::Iqr(k) => {
@@ -246,7 +246,7 @@ impl Cleaned {
         let mut fields: Vec<Arc<Field>> = self.schema.fields().to_vec();
         for (column, scaling) in &rules.standardize {
             let position = self.position(column, "standardize")?;
-            let values = || FiniteValues::new(&rows, column, None).map_err(|e| in_table(e, &self.name));
+            let values = || FiniteValues::new(&rows, column, None).map_err(|e| e.with(|p| p.table(&self.name)));
             let parameters = match scaling {
                 Scaling::ZScore => {
                     let moments = values()?.moments(progress)?;
@@ -456,14 +456,6 @@ fn add_examples(rule: &mut RuleReport, batch: &RecordBatch, mask: &BooleanArray)
 
 fn shown_value(value: &ArrayRef) -> String {
     arrow::util::display::array_value_to_string(value, 0).unwrap_or_default()
-}
-
-fn in_table(error: Error, table: &str) -> Error {
-    match error {
-        Error::Usage(problem) => Error::Usage(Box::new(problem.table(table))),
-        Error::Data(problem) => Error::Data(Box::new(problem.table(table))),
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use crate::normal::{normal_batch, normal_schema};
 use crate::rows::{Rows, RowsPartition};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::{Column, DFSchema, SchemaError, TableReference};
 use datafusion::error::DataFusionError;
@@ -75,14 +75,14 @@ impl Engine {
         self.runtime.block_on(async {
             let state = self.context.state();
             let plan = state.statement_to_plan(statement).await.map_err(|e| self.misstated(&e, target))?;
-            let schema = normal_schema(&Schema::from(plan.schema().as_arrow().clone())).map_err(|p| p.table(target))?;
+            let schema = normal_schema(plan.schema().as_arrow()).map_err(|e| e.with(|p| p.table(target)))?;
             let frame = self.context.execute_logical_plan(plan).await.map_err(|e| self.misstated(&e, target))?;
             let mut stream = frame.execute_stream().await.map_err(|e| self.misstated(&e, target))?;
             while let Some(batch) = stream.next().await {
                 progress.check()?;
                 let batch = batch.map_err(|e| recovered(&e, target))?;
                 if batch.num_rows() > 0 {
-                    each(normal_batch(&batch, &schema).map_err(|p| p.table(target))?)?;
+                    each(normal_batch(&batch, &schema).map_err(|e| e.with(|p| p.table(target)))?)?;
                 }
             }
             Ok(schema)
@@ -96,10 +96,7 @@ impl Engine {
             let expression = self.context.parse_sql_expr(sql, &columns)?;
             self.context.create_physical_expr(expression, &columns)
         };
-        let expression = compile().map_err(|e| match self.misstated(&e, target) {
-            Error::Usage(problem) => Error::Usage(Box::new(problem.value(sql))),
-            other => other,
-        })?;
+        let expression = compile().map_err(|e| self.misstated(&e, target).with(|p| p.value(sql)))?;
         let data_type = expression.data_type(schema).map_err(|e| self.misstated(&e, target))?;
         if data_type != arrow::datatypes::DataType::Boolean {
             return Err(Error::usage(format!("the condition is of type {data_type}, not true or false"))

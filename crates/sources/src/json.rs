@@ -34,7 +34,7 @@ impl Lines {
     }
 
     /// The next object as pairs in the order written; `None` at the end.
-    pub(crate) fn advance(&mut self) -> Result<Option<Vec<(Cow<'_, str>, Scalar<'_>)>>> {
+    pub(crate) fn advance(&mut self) -> Result<Option<Pairs<'_>>> {
         self.row += 1;
         loop {
             if !self.read_line()? {
@@ -94,6 +94,9 @@ fn malformed(error: &serde_json::Error, text: &Text, row: u64) -> Problem {
     problem(what, text, row).remedy("write one whole object a line")
 }
 
+/// The keys and values of one object, in the order written.
+pub(crate) type Pairs<'a> = Vec<(Cow<'a, str>, Scalar<'a>)>;
+
 /// A value of a flat object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scalar<'a> {
@@ -131,7 +134,7 @@ impl Scalar<'_> {
 }
 
 /// The pairs of one object; a key that occurs twice is an error.
-struct Object<'a>(Vec<(Cow<'a, str>, Scalar<'a>)>);
+struct Object<'a>(Pairs<'a>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -142,7 +145,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-                let mut pairs: Vec<(Cow<'de, str>, Scalar<'de>)> = Vec::new();
+                let mut pairs: Pairs<'de> = Vec::new();
                 while let Some(Key(key)) = map.next_key()? {
                     pairs.push((key, map.next_value()?));
                 }

@@ -16,7 +16,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::collections::HashSet;
 use std::sync::Arc;
-use twinmart_tables::{Error, Problem};
+use twinmart_tables::{Error, Result};
 
 fn normal_type(data_type: &DataType) -> Option<DataType> {
     use DataType as T;
@@ -36,12 +36,15 @@ fn normal_type(data_type: &DataType) -> Option<DataType> {
 }
 
 /// The schema in normal types, all nullable and without metadata. Column names must differ.
-pub(crate) fn normal_schema(schema: &Schema) -> Result<SchemaRef, Problem> {
+pub(crate) fn normal_schema(schema: &Schema) -> Result<SchemaRef> {
     let mut names = HashSet::new();
     let mut fields = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         if !names.insert(field.name()) {
-            return Err(Error::data("two columns have this name").column(field.name()).remedy("rename one of them"));
+            return Err(Error::data("two columns have this name")
+                .column(field.name())
+                .remedy("rename one of them")
+                .into());
         }
         let data_type = normal_type(field.data_type()).ok_or_else(|| {
             Error::data(format!("the type {} cannot be used", field.data_type()))
@@ -54,21 +57,22 @@ pub(crate) fn normal_schema(schema: &Schema) -> Result<SchemaRef, Problem> {
 }
 
 /// The batch cast to the normal schema, which lists the same columns.
-pub(crate) fn normal_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Problem> {
+pub(crate) fn normal_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    let cast = |(array, field): (&ArrayRef, &Arc<Field>)| {
+    let cast = |(array, field): (&ArrayRef, &Arc<Field>)| -> Result<ArrayRef> {
         if array.data_type() == field.data_type() {
             return Ok(array.clone());
         }
-        cast_with_options(array, field.data_type(), &options).map_err(|e| {
-            Error::data(format!("a value of type {} cannot be read as {} ({e})", array.data_type(), field.data_type()))
+        Ok(cast_with_options(array, field.data_type(), &options).map_err(|e| {
+            let (from, to) = (array.data_type(), field.data_type());
+            Error::data(format!("a value of type {from} cannot be read as {to} ({e})"))
                 .column(field.name())
                 .remedy("convert or leave out the column in the file")
-        })
+        })?)
     };
-    let columns = batch.columns().iter().zip(schema.fields()).map(cast).collect::<Result<Vec<_>, _>>()?;
+    let columns = batch.columns().iter().zip(schema.fields()).map(cast).collect::<Result<Vec<_>>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| Error::data(e.to_string()))
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) fn describe(path: &Path) -> Result<(SchemaRef, u64)> {
     let builder = builder(path)?;
     let rows = u64::try_from(builder.metadata().file_metadata().num_rows())
         .map_err(|_| unreadable(path, "a negative number of rows"))?;
-    Ok((normal_schema(builder.schema()).map_err(|p| p.file(path))?, rows))
+    Ok((normal_schema(builder.schema()).map_err(|e| e.with(|p| p.file(path)))?, rows))
 }
 
 /// All rows in normal types.
@@ -35,7 +35,7 @@ pub(crate) fn read(path: &Path, schema: SchemaRef) -> Result<Batches> {
         }
         let batch = guarded(&path, || reader.next().transpose().map_err(ParquetError::from)).transpose()?;
         ended = batch.is_err();
-        Some(batch.and_then(|batch| Ok(normal_batch(&batch, &schema).map_err(|p| p.file(&path))?)))
+        Some(batch.and_then(|batch| normal_batch(&batch, &schema).map_err(|e| e.with(|p| p.file(&path)))))
     })))
 }
 

@@ -4,7 +4,7 @@
 //! source are inferred from all of its values, in a pass of its own, so no later value can disagree.
 
 use crate::csv::Records;
-use crate::json::Lines;
+use crate::json::{Lines, Pairs};
 use crate::parquet;
 use crate::values::{ColumnBuilder, Shape};
 use arrow::array::RecordBatch;
@@ -256,9 +256,8 @@ pub(crate) fn find_files(path: &Path) -> Result<(Arc<[PathBuf]>, Format)> {
     } else if !path.exists() && text.contains(['*', '?', '[']) {
         let pattern = |e: &dyn std::fmt::Display| Error::usage(format!("not a file pattern ({e})")).file(path);
         let found = glob::glob(&text).map_err(|e| pattern(&e))?;
-        found
-            .map(|p| p.map_err(|e| Error::io(e.path(), std::io::Error::from(e.error().kind()))))
-            .collect::<Result<Vec<_>>>()?
+        let path_of = |p: glob::GlobResult| p.map_err(|e| Error::io(e.path(), e.error().kind().into()));
+        found.map(path_of).collect::<Result<Vec<_>>>()?.into_iter().filter(|p| p.is_file()).collect()
     } else {
         std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
         vec![path.to_path_buf()]
@@ -268,12 +267,12 @@ pub(crate) fn find_files(path: &Path) -> Result<(Arc<[PathBuf]>, Format)> {
         let what = "no .parquet, .csv or .jsonl file here";
         return Err(Error::data(what).file(path).remedy("check the path").into());
     };
-    let format = |file: &Path| {
-        Format::of(file).ok_or_else(|| {
+    let format = |file: &Path| -> Result<Format> {
+        Ok(Format::of(file).ok_or_else(|| {
             Error::data("the extension names no known format")
                 .file(file)
                 .remedy("use .parquet, .csv or .jsonl (text also with .gz or .zst)")
-        })
+        })?)
     };
     let common = format(first)?;
     for file in &files {
@@ -343,11 +342,7 @@ impl TextBatches {
 }
 
 /// Appends one object; keys come mostly in schema order, so each is first sought at its own place.
-fn append_object(
-    pairs: &[(std::borrow::Cow<'_, str>, crate::json::Scalar<'_>)],
-    schema: &Schema,
-    builders: &mut [ColumnBuilder],
-) -> bool {
+fn append_object(pairs: &Pairs<'_>, schema: &Schema, builders: &mut [ColumnBuilder]) -> bool {
     let in_order = pairs.len() == builders.len() && pairs.iter().zip(schema.fields()).all(|((k, _), f)| k == f.name());
     if in_order {
         return pairs.iter().zip(builders).fold(true, |fits, ((_, value), b)| b.append(&value.text()) && fits);

@@ -179,7 +179,7 @@ fn collect(input: &Path, folder: &Path, progress: &Progress) -> Result<Counts> {
 
 fn fit(train: &Shop, settings: &FitSettings, folder: &Path, progress: &Progress) -> Result<Counts> {
     let model = twinmart_synth::fit(train, settings, progress)?;
-    model.save(&folder.join("model.twin"), false)?;
+    model.save(folder.join("model.twin"), false)?;
     Ok(Counts { rows_in: train.tables.iter().map(|t| t.rows()).sum(), rows_out: 1 })
 }
 

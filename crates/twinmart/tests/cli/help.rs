@@ -1,7 +1,6 @@
 //! Every command's help has an example, and the examples work as typed, one after the other, beside the bundled data.
 
-mod shop;
-
+use crate::shop;
 use std::path::Path;
 use std::process::Command;
 

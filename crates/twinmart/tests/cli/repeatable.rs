@@ -1,8 +1,6 @@
 //! Same seed, same bytes: for any number of threads, and after any number of kills.
 
-mod shop;
-
-use shop::{succeed, twinmart, write_shop};
+use crate::shop::{succeed, twinmart, write_shop};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

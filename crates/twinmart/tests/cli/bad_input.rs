@@ -1,8 +1,7 @@
 //! Every kind of bad input gets one clear message, the right exit status, and leaves nothing under the output's name.
 
-mod shop;
-
-use shop::{twinmart, write_shop};
+use crate::shop;
+use crate::shop::{twinmart, write_shop};
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The built binary, ready for arguments.
-pub fn twinmart(arguments: &[&str]) -> Command {
+pub(crate) fn twinmart(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinmart"));
     command.args(arguments);
     command
 }
 
 /// Runs the binary and waits.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     twinmart(arguments).output().expect("the binary starts")
 }
 
 /// Runs the binary and demands success.
-pub fn succeed(arguments: &[&str]) -> String {
+pub(crate) fn succeed(arguments: &[&str]) -> String {
     let output = run(arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "twinmart {} failed: {errors}", arguments.join(" "));
@@ -24,7 +24,7 @@ pub fn succeed(arguments: &[&str]) -> String {
 }
 
 /// A shop with three tastes: 60 users, 30 items, about 900 events in baskets.
-pub fn write_shop(folder: &Path) -> PathBuf {
+pub(crate) fn write_shop(folder: &Path) -> PathBuf {
     let mut users = String::from("user_id,country\n");
     let mut items = String::from("item_id,price\n");
     let mut events = String::from("user_id,item_id,time,basket,quantity\n");
@@ -60,7 +60,7 @@ pub fn write_shop(folder: &Path) -> PathBuf {
 }
 
 /// The project file of the small shop.
-pub const PROJECT: &str = r#"[project]
+const PROJECT: &str = r#"[project]
 name = "small shop"
 seed = 5
 

@@ -1,0 +1,6 @@
+//! The product as its user meets it: the built binary on files.
+
+mod bad_input;
+mod help;
+mod repeatable;
+mod shop;
