@@ -7,7 +7,7 @@ use twinmart_tables::{Error, Result};
 
 /// Learn from a shop's own data, make a twin, train recommenders on either, and prove how good the twin is.
 #[derive(Debug, Parser)]
-#[command(name = "twinmart", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "twinmart", version, propagate_version = true, term_width = 0)]
 #[command(
     after_help = "Start here:\n  twinmart init data/*.parquet --out twinmart.toml\n  twinmart run twinmart.toml --out out\n\nEvery command explains itself with an example: twinmart fit --help"
 )]
