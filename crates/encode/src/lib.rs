@@ -4,6 +4,7 @@
 //! distances ([`space`]), as positions on the grid of an ordered column ([`grid`]), and as distributions without the values
 //! of few people ([`marginal`]).
 
+pub mod codes;
 pub mod grid;
 pub mod marginal;
 pub mod space;
