@@ -32,6 +32,8 @@ const POPULARITY: Limits =
     Limits { measure: "item_popularity_spearman", green: 0.85, amber: 0.60, small_is_good: false };
 /// Of the gain over popularity (recommenders) or over guessing (learners).
 const KEPT: Limits = Limits { measure: "kept", green: 0.90, amber: 0.60, small_is_good: false };
+/// With fewer recommenders that gain anything on the real data, there is no answer.
+const FEWEST_RECOMMENDERS: usize = 3;
 const DCR_SHARE: Limits = Limits { measure: "dcr_share", green: 0.53, amber: 0.55, small_is_good: true };
 const MEMBERSHIP: Limits = Limits { measure: "membership_auc", green: 0.53, amber: 0.60, small_is_good: true };
 /// Exact matches beyond what chance gives.
@@ -85,18 +87,18 @@ fn faithful(about: &About, fidelity: &Fidelity) -> Answer {
 }
 
 fn useful(utility: &Utility) -> Answer {
-    let kept: Vec<f64> = utility.ranking.values().filter_map(|m| m.kept).collect();
+    let mut kept: Vec<f64> = utility.ranking.values().filter_map(|m| m.kept).collect();
+    kept.sort_by(f64::total_cmp);
+    let few = !kept.is_empty() && kept.len() < FEWEST_RECOMMENDERS;
     let (measure, number, finding) = if !kept.is_empty() {
-        let mean = kept.iter().sum::<f64>() / kept.len() as f64;
         let count = kept.len();
-        (
-            "kept",
-            mean,
-            format!(
-                "recommenders trained on the twin keep {:.0} % of the gain over popularity (mean of {count})",
-                100.0 * mean
-            ),
-        )
+        let median = 0.5 * (kept[(count - 1) / 2] + kept[count / 2]);
+        let finding = format!(
+            "recommenders trained on the twin keep {:.0} % of the gain over popularity (median of {count})",
+            100.0 * median
+        );
+        let caution = if few { ", and too few beat popularity on the real data to tell more" } else { "" };
+        ("kept", median, finding + caution)
     } else if let Some((name, real, synthetic, number)) = worst_learner(utility) {
         ("tstr", number, format!("{name} trained on the twin scores {synthetic:.3} where real rows give {real:.3}"))
     } else {
@@ -105,6 +107,10 @@ fn useful(utility: &Utility) -> Answer {
             "Hold out users (or rows) and name a target, then assess again.",
         );
     };
+    if few {
+        let advice = "Hold out users with longer histories, or judge by the table of recommenders.";
+        return answer(Level::Amber, format!("Not enough to judge: {finding}."), measure, number, advice);
+    }
     let level = KEPT.level(number);
     let (start, advice) = match level {
         Level::Green => (

@@ -24,7 +24,7 @@ pub fn convert(
             source.name(),
             source.rows(),
             out,
-            format.unwrap_or(FileFormat::of_path(out)),
+            format.map_or_else(|| FileFormat::of_path(out), Ok)?,
             overwrite,
             progress,
         )?;

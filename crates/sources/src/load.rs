@@ -2,7 +2,7 @@
 
 use crate::clean::Cleaned;
 use crate::detect::{check_names, kinds_of};
-use crate::engine::Engine;
+use crate::engine::{Engine, recovered};
 use crate::report::CleaningReport;
 use crate::rows::{MemoryRows, Rows};
 use crate::source::{Source, find_files};
@@ -11,7 +11,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use twinmart_tables::{Error, Progress, Project, Result, Role, Shop, Table, TableDefinition};
+use twinmart_tables::{ColumnKind, Error, Progress, Project, Result, Role, Shop, Table, TableDefinition};
 
 /// A project with its data.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub fn load(path: &Path, progress: &Progress) -> Result<Loaded> {
     for table in &collected.tables {
         check_finite(table, project.folder.as_os_str().is_empty())?;
         check_time(table)?;
+        check_kinds(table)?;
+        check_ranges(table)?;
     }
     let Collected { tables, cleaning, transforms, .. } = collected;
     let shop = Shop { project: project.clone(), tables };
@@ -162,6 +164,7 @@ impl Collected {
             return Err(Error::data("the table has no rows").table(name).remedy(remedy).into());
         }
         table.kinds = kinds_of(&table)?;
+        check_constraints(engine, project, &table, progress)?;
         Ok(table)
     }
 }
@@ -215,6 +218,87 @@ fn check_finite(table: &Table, plain_file: bool) -> Result<()> {
             .value(value)
             .remedy(remedy)
             .into());
+    }
+    Ok(())
+}
+
+/// A kind that the project asks for must fit the values: an order needs numbers or moments.
+fn check_kinds(table: &Table) -> Result<()> {
+    for (column, options) in &table.definition.columns {
+        let (Some(kind), values) = (options.kind, table.column(column)?) else { continue };
+        let moments = matches!(values.data_type(), DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64);
+        let fits = match kind {
+            ColumnKind::Integer | ColumnKind::Number => values.data_type().is_numeric(),
+            ColumnKind::Date | ColumnKind::Datetime => moments,
+            ColumnKind::Boolean => values.data_type() == &DataType::Boolean,
+            _ => true,
+        };
+        if !fits {
+            let what = format!("values of type {} are no {} column", values.data_type(), kind.name());
+            let first = values.as_string_opt::<i32>().and_then(|text| text.iter().flatten().next());
+            let problem = first.map_or(Error::usage(what.clone()), |value| Error::usage(what).value(value));
+            let remedy = "cast the column in SQL, or give it another kind (or none)";
+            return Err(problem.table(&table.name).column(column).remedy(remedy).into());
+        }
+    }
+    Ok(())
+}
+
+/// `min` and `max` of `[tables.NAME.columns]` hold in every row; a twin's numbers stay within the learned ones.
+fn check_ranges(table: &Table) -> Result<()> {
+    for (column, options) in &table.definition.columns {
+        let (low, high) = (options.min.unwrap_or(f64::NEG_INFINITY), options.max.unwrap_or(f64::INFINITY));
+        if options.min.is_none() && options.max.is_none() {
+            continue;
+        }
+        let values = table.column(column)?;
+        if !values.data_type().is_numeric() {
+            return Err(Error::usage(format!("min and max need numbers, the column is {}", values.data_type()))
+                .table(&table.name)
+                .column(column)
+                .remedy("remove min and max")
+                .into());
+        }
+        let numbers = crate::statistics::numbers(&values)?;
+        let outside = |x: Option<f64>| x.is_some_and(|x| x < low || x > high);
+        if let Some(row) = numbers.iter().position(outside) {
+            let name = quoted(column);
+            let limit = if numbers.value(row) < low { format!("{name} < {low}") } else { format!("{name} > {high}") };
+            return Err(Error::data("the value lies outside min and max of the project file")
+                .table(&table.name)
+                .column(column)
+                .row(row as u64 + 1)
+                .value(numbers.value(row))
+                .remedy(format!(
+                    "correct min and max, or add [clean.{}] drop_invalid = ['{limit}']",
+                    quoted(&table.name)
+                ))
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// The conditions of `[constraints]` are SQL over the table's columns; rows that break one are counted, and said.
+fn check_constraints(engine: &Engine, project: &Project, table: &Table, progress: &Progress) -> Result<()> {
+    for condition in project.constraints.get(&table.name).into_iter().flatten() {
+        let compiled = engine.condition(&table.name, &table.schema, condition)?;
+        let mut broken = 0;
+        for batch in &table.batches {
+            let kept = compiled
+                .evaluate(batch)
+                .and_then(|value| value.into_array(batch.num_rows()))
+                .map_err(|e| recovered(&e, &table.name))?;
+            broken += kept.as_boolean().iter().filter(|kept| *kept == Some(false)).count();
+        }
+        let found = match broken {
+            0 => "all real rows meet it".to_string(),
+            n => format!("{n} of {} real rows break it", table.rows()),
+        };
+        progress.warn(&format!(
+            "table {}: the constraint `{condition}` is checked ({found}), but the methods of this version do not enforce it",
+            table.name
+        ));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use twinmart_tables::{ColumnKind, FileFormat, Progress, Role, Shop, TableWriter}
 
 fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut writer = TableWriter::create(path, batch.schema(), FileFormat::of_path(path), false).unwrap();
+    let mut writer = TableWriter::create(path, batch.schema(), FileFormat::of_path(path).unwrap(), false).unwrap();
     writer.write(&batch).unwrap();
     writer.finish().unwrap();
     path.to_path_buf()

@@ -86,6 +86,17 @@ impl Blend {
         }
     }
 
+    /// False for categories that hardly any two rows share: every row is as far from every other there.
+    fn tells_likeness(&self) -> bool {
+        match self {
+            Blend::Ordered { .. } => true,
+            Blend::Category(codes) => {
+                let distinct = codes.iter().max().map_or(0, |m| *m as usize);
+                distinct < 1_000 || 2 * distinct < codes.len()
+            }
+        }
+    }
+
     fn axes(&self) -> Vec<Axis> {
         match self {
             Blend::Ordered { positions, .. } => number_axes(positions),
@@ -117,7 +128,8 @@ impl Interpolation {
     ) -> Result<Interpolation> {
         let columns = Blend::of(&rows, spec)?;
         let likeness = columns.iter().zip(spec.origins(manifest)).filter(|(_, origin)| *origin == Origin::Value);
-        let axes: Vec<Axis> = likeness.flat_map(|(column, _)| column.axes()).collect();
+        let axes: Vec<Axis> =
+            likeness.filter(|(column, _)| column.tells_likeness()).flat_map(|(c, _)| c.axes()).collect();
         let mut candidates: Vec<usize> = (0..rows.num_rows()).collect();
         if candidates.len() > MOST_CANDIDATES {
             let mut stream = Draws::new(manifest.seed).family("interpolate.candidates", &spec.name).row(0);

@@ -444,6 +444,18 @@ impl Project {
                 return Err(Error::usage(what).table(second).remedy("give one table that role").into());
             }
         }
+        let of_tables = self.tables.values().filter_map(|t| t.source.as_ref());
+        for address in self.sources.values().chain(of_tables) {
+            if let Some((scheme, _)) = address.split_once("://") {
+                return Err(Error::usage(format!("sources of `{scheme}://` are not part of this version"))
+                    .value(address)
+                    .remedy("copy the data to a file: .parquet, .csv or .jsonl")
+                    .into());
+            }
+        }
+        if let Some((name, _)) = self.sources.iter().find(|(_, path)| path.is_empty()) {
+            return Err(Error::usage(format!("the source `{name}` is empty")).remedy("name a file or a folder").into());
+        }
         for name in self.clean.keys() {
             if !self.sources.contains_key(name) && !self.tables.contains_key(name) {
                 let known: Vec<&str> = self.sources.keys().chain(self.tables.keys()).map(String::as_str).collect();
@@ -459,6 +471,12 @@ impl Project {
                     Error::usage(format!("[constraints] `{name}` names no table{}", nearest(name, &known))).into()
                 );
             }
+        }
+        let minutes = self.synthesis.max_minutes;
+        if !(minutes > 0.0 && minutes.is_finite()) {
+            return Err(Error::usage(format!("max_minutes = {minutes} is not a time"))
+                .remedy("give a number of minutes above 0")
+                .into());
         }
         if let Some(HoldoutUsers::Share(share)) = self.split.holdout_users
             && !(share > 0.0 && share < 1.0)
@@ -481,6 +499,17 @@ impl Project {
                     .into());
             }
             _ => {}
+        }
+        if table.source.as_deref() == Some("") {
+            return Err(Error::usage("`source` is empty").remedy("name a file, a folder or one of [sources]").into());
+        }
+        for (column, options) in &table.columns {
+            if let (Some(min), Some(max)) = (options.min, options.max)
+                && (min > max || min.is_nan() || max.is_nan())
+            {
+                let what = format!("no value lies between min = {min} and max = {max}");
+                return Err(Error::usage(what).column(column).remedy("exchange or correct them").into());
+            }
         }
         if self.sources.contains_key(name) {
             return Err(Error::usage("a source has the same name").remedy("rename the source or the table").into());
@@ -598,5 +627,13 @@ standardize = { price = "z-score" }
         assert!(text.contains("not an outlier rule"), "{text}");
         let text = error(&format!("{SHOP}\n[split]\nholdout_users = 1.5"));
         assert!(text.contains("not a share"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\nmax_minutes = -1"));
+        assert!(text.contains("max_minutes = -1 is not a time"), "{text}");
+        let text = error(&format!("{SHOP}\n[tables.events.columns]\nprice = {{ min = 3, max = 2 }}"));
+        assert!(text.contains("no value lies between min = 3 and max = 2") && text.contains("`price`"), "{text}");
+        let text = error(&SHOP.replace("u.csv", "s3://bucket/u.csv"));
+        assert!(text.contains("`s3://` are not part of this version"), "{text}");
+        let text = error(&SHOP.replace("u.csv", ""));
+        assert!(text.contains("`source` is empty"), "{text}");
     }
 }

@@ -31,12 +31,16 @@ impl FileFormat {
         }
     }
 
-    /// The format that a file name suggests; Parquet where it suggests none.
-    pub fn of_path(path: &Path) -> FileFormat {
+    /// The format that a file name asks for; Parquet where it has no extension. A usage error for any other extension.
+    pub fn of_path(path: &Path) -> Result<FileFormat> {
         match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => FileFormat::Csv,
-            Some("jsonl" | "ndjson") => FileFormat::JsonLines,
-            _ => FileFormat::Parquet,
+            Some("csv") => Ok(FileFormat::Csv),
+            Some("jsonl" | "ndjson") => Ok(FileFormat::JsonLines),
+            Some("parquet") | None => Ok(FileFormat::Parquet),
+            Some(_) => Err(Error::usage("the extension names no format that can be written")
+                .file(path)
+                .remedy("use .parquet, .csv or .jsonl, or say --format where the command has it")
+                .into()),
         }
     }
 }

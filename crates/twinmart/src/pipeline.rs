@@ -116,9 +116,10 @@ pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
         stages.stage("sample", &sample_key, |folder| sample(&model_path, options.size, seed, folder, progress))?;
     let twin = twins::read_shop(&twin_folder, &parts.train, progress)?;
 
+    let remake = Remake { project: &project, settings: &settings, size: options.size, seed };
     let rank_key = Digest::new("rank").text(&sample_key).finish();
     let ranked = stages.stage("rank", &rank_key, |folder| {
-        let utility = if behaviour { Some(rank(&collected, &project, &parts, &twin, seed, progress)?) } else { None };
+        let utility = if behaviour { Some(rank(&collected, &parts, &twin, &remake, folder, progress)?) } else { None };
         write_json(&folder.join("ranking.json"), &utility)?;
         let test_users = utility.as_ref().map_or(0, |u| u.setup.test_users) as usize;
         Ok(Counts { rows_in: twin.tables.iter().map(|t| t.rows()).sum(), rows_out: test_users })
@@ -146,7 +147,7 @@ pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
         (assessed.join("report.html"), "report.html"),
     ])?;
     let report = read_json(&assessed.join("report.json"))?;
-    Ok(RunOutcome { report, stages: stages.lines, method: settings.method })
+    Ok(RunOutcome { report, stages: std::mem::take(&mut stages.lines), method: settings.method })
 }
 
 /// Digest of the product's version, the project without what later stages add, and every source file's bytes.
@@ -202,13 +203,40 @@ fn sample(model: &Path, size: Option<u64>, seed: u64, folder: &Path, progress: &
     Ok(Counts { rows_in: 1, rows_out: written.iter().map(|(_, n)| *n as usize).sum() })
 }
 
+/// How the run makes twins.
+struct Remake<'a> {
+    project: &'a Project,
+    settings: &'a FitSettings,
+    size: Option<u64>,
+    seed: u64,
+}
+
+impl Remake<'_> {
+    /// What a twin of the events before `moment` does. A twin of everything has seen the future that is tested on, through
+    /// its users, items and sequences: cutting its own future away would not take that back.
+    fn twin_of_the_past(&self, shop: &Shop, moment: i64, folder: &Path, progress: &Progress) -> Result<Histories> {
+        let histories = shop.histories()?;
+        let mut early = vec![true; histories.event_count()];
+        for event in 0..histories.event_count() {
+            early[histories.row[event]] = histories.time[event] < moment;
+        }
+        let past = shop.part(|_| true, |row| early[row])?;
+        let sampler = twinmart_synth::fit(&past, self.settings, progress)?.sampler(self.size, self.seed)?;
+        let tables = folder.join("past");
+        twinmart_synth::write_twin(&sampler, &tables, FileFormat::Parquet, false, progress)?;
+        let twin = twins::histories_of_twin(&tables, &past, progress)?;
+        std::fs::remove_dir_all(&tables).map_err(|e| Error::io(&tables, e))?;
+        Ok(twin)
+    }
+}
+
 /// Trains the portfolio on real and twin people and tests both on the same real ones.
 fn rank(
     collected: &Path,
-    project: &Project,
     parts: &Parts,
     twin: &Shop,
-    seed: u64,
+    remake: &Remake,
+    folder: &Path,
     progress: &Progress,
 ) -> Result<RankingUtility> {
     let (split, twin) = match &parts.holdout {
@@ -218,20 +246,20 @@ fn rank(
             (Split::of_holdout(train, &held.histories()?.on_catalogue(&items)?)?, twin.histories()?)
         }
         None => {
-            let all = twins::reopen(collected, project)?.histories()?;
-            let plan = SplitPlan::of_project(project, SplitKind::Temporal, seed, None)?;
-            let split = Split::make(&all, &plan)?;
-            // A twin of everything has seen the future that is tested on: only its past may train.
-            (split.clone(), before(&twin.histories()?, split.test_from))
+            let shop = twins::reopen(collected, remake.project)?;
+            let plan = SplitPlan::of_project(remake.project, SplitKind::Temporal, remake.seed, None)?;
+            let split = Split::make(&shop.histories()?, &plan)?;
+            let twin = match split.test_from {
+                Some(moment) if remake.project.split.test_from.is_none() => {
+                    remake.twin_of_the_past(&shop, moment, folder, progress)?
+                }
+                _ => twin.histories()?,
+            };
+            (split, twin)
         }
     };
     let twin = twin.on_catalogue(&split.train.items)?;
-    ranking_utility(&split, &twin, seed, progress)
-}
-
-fn before(histories: &Histories, moment: Option<i64>) -> Histories {
-    let all: Vec<usize> = (0..histories.user_count()).collect();
-    histories.select(&all, |_, e| moment.is_none_or(|m| histories.time[e] < m))
+    ranking_utility(&split, &twin, remake.seed, progress)
 }
 
 /// The portfolio's results in the report's terms.

@@ -157,6 +157,20 @@ impl Stages {
     }
 }
 
+impl Drop for Stages {
+    /// A run that finished no stage leaves nothing: neither its lock nor a folder that held nothing else.
+    fn drop(&mut self) {
+        let work = self.folder.join("stages");
+        let only_the_lock = |entries: fs::ReadDir| entries.flatten().all(|e| e.file_name() == "lock");
+        if fs::read_dir(&work).is_ok_and(only_the_lock) {
+            // Each removal may fail where the folder holds something else: then it stays.
+            let _ = fs::remove_file(work.join("lock"));
+            let _ = fs::remove_dir(&work);
+            let _ = fs::remove_dir(&self.folder);
+        }
+    }
+}
+
 /// The record of a stage folder whose files all have their sizes.
 fn whole(path: &Path) -> Option<StageLine> {
     let line: StageLine = serde_json::from_slice(&fs::read(path.join(RECORD)).ok()?).ok()?;
@@ -242,6 +256,7 @@ mod tests {
         assert!(whole(&dir.path().join("stages/fit-0123456789abcdef")).is_none());
         assert!(Stages::open(dir.path(), false).is_err(), "the lock is held");
         drop(stages);
+        assert!(!dir.path().exists(), "no stage was finished");
         let foreign = tempfile::tempdir().unwrap();
         fs::write(foreign.path().join("precious"), "x").unwrap();
         assert!(matches!(Stages::open(foreign.path(), false), Err(Error::Usage(_))));

@@ -104,7 +104,7 @@ fn write_all(
         Field::new("score", DataType::Float64, false),
         Field::new("model", DataType::Utf8, false),
     ]));
-    let mut writer = TableWriter::create(out, schema.clone(), FileFormat::of_path(out), overwrite)?;
+    let mut writer = TableWriter::create(out, schema.clone(), FileFormat::of_path(out)?, overwrite)?;
     let users = recommenders.users();
     let task = screen.progress.start("recommend", Some(users.len() as u64), "users");
     let mut rows = 0;

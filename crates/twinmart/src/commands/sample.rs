@@ -59,7 +59,11 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
         return Err(Error::usage("a twin of size 0 has nothing in it").remedy("give a number from 1 on").into());
     }
     let sampler = model.sampler(size, screen.seed(model.manifest().seed))?;
-    let format = arguments.format.map_or_else(|| FileFormat::of_path(&arguments.out), Into::into);
+    let format = match arguments.format {
+        Some(format) => format.into(),
+        None if sampler.is_single_table() => FileFormat::of_path(&arguments.out)?,
+        None => FileFormat::Parquet,
+    };
     let written = twinmart_synth::write_twin(&sampler, &arguments.out, format, arguments.overwrite, &screen.progress)?;
     let mut human = format!("wrote {}", arguments.out.display());
     for (table, rows) in &written {

@@ -108,6 +108,41 @@ fn project_files_with_a_mistake() {
         2,
         &["table `events`", "contry", "country"],
     );
+    let options = |text: &'static str| {
+        move |d: &Path| edit(d, "twinmart.toml", "[split]", &format!("[tables.users.columns]\n{text}\n[split]"))
+    };
+    refuse_shop(options("country = { kind = \"integer\" }"), 2, &["table `users`, column `country`", "no integer"]);
+    refuse_shop(options("country = { min = 1 }"), 2, &["column `country`", "min and max need numbers"]);
+    refuse_shop(options("country = { min = 2, max = 1 }"), 2, &["no value lies between min = 2 and max = 1"]);
+    let constraint = "[constraints]\nevents = [\"quantty > 0\"]\n[split]";
+    refuse_shop(change("[split]", constraint), 2, &["table `events`", "quantty"]);
+    refuse_shop(change("\"events.csv\"", "\"s3://bucket/events.csv\""), 2, &["not part of this version"]);
+}
+
+#[test]
+fn values_outside_min_and_max_name_the_row() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("t.csv"), "a,b\n1,x\n7,y\n").unwrap();
+    let project = dir.path().join("p.toml");
+    fs::write(&project, "[tables.t]\nsource = \"t.csv\"\n[tables.t.columns]\na = { max = 6 }\n").unwrap();
+    let out = dir.path().join("out");
+    let command = |verb| twinmart(&[verb, project.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    // `run` had made its folder and lock by then: both are gone again.
+    for verb in ["fit", "run"] {
+        refuse(command(verb), 1, &["table `t`, column `a`, row 2, value `7`", "drop_invalid = ['a > 6']"], &out);
+    }
+}
+
+#[test]
+fn unknown_extensions_of_outputs_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("t.csv");
+    fs::write(&data, "a,b\n1,x\n7,y\n").unwrap();
+    let model = dir.path().join("m.twin");
+    shop::succeed(&["fit", data.to_str().unwrap(), "--out", model.to_str().unwrap()]);
+    let out = dir.path().join("twin.csv.gz");
+    let command = twinmart(&["sample", model.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    refuse(command, 2, &["names no format"], &out);
 }
 
 #[test]
