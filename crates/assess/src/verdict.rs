@@ -32,8 +32,9 @@ const POPULARITY: Limits =
     Limits { measure: "item_popularity_spearman", green: 0.85, amber: 0.60, small_is_good: false };
 /// Of the gain over popularity (recommenders) or over guessing (learners).
 const KEPT: Limits = Limits { measure: "kept", green: 0.90, amber: 0.60, small_is_good: false };
-/// With fewer recommenders that gain anything on the real data, there is no answer.
+/// With fewer recommenders that gain anything on the real data, or fewer test users, there is no answer.
 const FEWEST_RECOMMENDERS: usize = 3;
+const FEWEST_TEST_USERS: u64 = 50;
 const DCR_SHARE: Limits = Limits { measure: "dcr_share", green: 0.53, amber: 0.55, small_is_good: true };
 const MEMBERSHIP: Limits = Limits { measure: "membership_auc", green: 0.53, amber: 0.60, small_is_good: true };
 /// Exact matches beyond what chance gives.
@@ -89,7 +90,8 @@ fn faithful(about: &About, fidelity: &Fidelity) -> Answer {
 fn useful(utility: &Utility) -> Answer {
     let mut kept: Vec<f64> = utility.ranking.values().filter_map(|m| m.kept).collect();
     kept.sort_by(f64::total_cmp);
-    let few = !kept.is_empty() && kept.len() < FEWEST_RECOMMENDERS;
+    let tested = utility.ranking_setup.as_ref().map_or(0, |setup| setup.test_users);
+    let few = !kept.is_empty() && (kept.len() < FEWEST_RECOMMENDERS || tested < FEWEST_TEST_USERS);
     let (measure, number, finding) = if !kept.is_empty() {
         let count = kept.len();
         let median = 0.5 * (kept[(count - 1) / 2] + kept[count / 2]);
@@ -97,8 +99,8 @@ fn useful(utility: &Utility) -> Answer {
             "recommenders trained on the twin keep {:.0} % of the gain over popularity (median of {count})",
             100.0 * median
         );
-        let caution = if few { ", and too few beat popularity on the real data to tell more" } else { "" };
-        ("kept", median, finding + caution)
+        let tested = if few { format!(", on {tested} test users") } else { String::new() };
+        ("kept", median, finding + &tested)
     } else if let Some((name, real, synthetic, number)) = worst_learner(utility) {
         ("tstr", number, format!("{name} trained on the twin scores {synthetic:.3} where real rows give {real:.3}"))
     } else {
@@ -184,6 +186,7 @@ fn unmeasured(sentence: &str, advice: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{RankingSetup, RecommenderUtility};
 
     fn about(contains_training_rows: Option<bool>) -> About {
         About { project: "p".into(), method: None, contains_training_rows, subject: Subject::Table, has_holdout: true }
@@ -216,6 +219,34 @@ mod tests {
         assert_eq!(level(&about(None), &privacy(0.54, 0.0, 0.0, 0.5)), Level::Amber);
         let unknown = Privacy { membership_auc: None, dcr_share: None, ..fine };
         assert_eq!(private(&about(None), &unknown).number, None);
+    }
+
+    #[test]
+    fn a_handful_of_test_users_or_recommenders_is_no_answer() {
+        let level = |models: usize, test_users| {
+            let kept = |number: usize| RecommenderUtility {
+                metric: "ndcg@10".into(),
+                real: Some(0.2),
+                synthetic: Some(0.2),
+                both: Some(0.2),
+                kept: Some(0.9 + 0.1 * number as f64),
+                kept_ci95: None,
+            };
+            let setup = RankingSetup { split: "temporal".into(), view: "new".into(), test_users };
+            useful(&Utility {
+                tstr: Default::default(),
+                target: None,
+                ranking: (0..models).map(|n| (n.to_string(), kept(n))).collect(),
+                model_rank_kendall_tau: None,
+                ranking_setup: Some(setup),
+            })
+        };
+        assert_eq!(level(3, 50).level, Level::Green);
+        assert_eq!(level(3, 50).number, Some(1.0), "the median");
+        for (models, test_users) in [(2, 50), (3, 49)] {
+            let answer = level(models, test_users);
+            assert!(answer.level == Level::Amber && answer.sentence.starts_with("Not enough to judge"));
+        }
     }
 
     #[test]
