@@ -11,7 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("twinmart-privacy", &["twinmart-tables"]),
     ("twinmart-sources", &["twinmart-tables", "twinmart-privacy"]),
     ("twinmart-encode", &["twinmart-tables", "twinmart-privacy"]),
-    ("twinmart-synth", &["twinmart-tables", "twinmart-privacy", "twinmart-encode"]),
+    ("twinmart-density", &["twinmart-tables", "twinmart-encode"]),
+    ("twinmart-synth", &["twinmart-tables", "twinmart-privacy", "twinmart-encode", "twinmart-density"]),
     ("twinmart-rank", &["twinmart-tables", "twinmart-privacy", "twinmart-encode"]),
     ("twinmart-assess", &["twinmart-tables", "twinmart-privacy", "twinmart-encode", "twinmart-rank"]),
     (
@@ -21,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "twinmart-privacy",
             "twinmart-sources",
             "twinmart-encode",
+            "twinmart-density",
             "twinmart-synth",
             "twinmart-rank",
             "twinmart-assess",
