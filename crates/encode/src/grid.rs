@@ -127,6 +127,14 @@ impl Grid {
         }
     }
 
+    /// The whole value at a position; 0 on a grid of reals.
+    pub fn whole_at(&self, position: f64) -> i64 {
+        match self {
+            Grid::Whole { origin, .. } => origin.saturating_add(self.round(position) as i64),
+            _ => 0,
+        }
+    }
+
     /// All positions of a column, NaN where missing.
     pub fn positions(&self, numbers: &Numbers) -> Vec<f64> {
         match numbers {

@@ -1,217 +1,22 @@
 //! The distribution of one column, without the values of few people: analyse parts, merge, freeze, draw.
 //!
-//! **Categories** keep their counts. A value held by fewer than t different people ([`PersonThreshold`]) never comes out;
-//! its share goes to the values that stay.
-//!
-//! **Ordered values** are clipped to a protected range: the extremes of the first t people at each end are cut off. Inside,
-//! a value shared by t people or more is an atom of its own; the rest is cut into quantile bins of at least t values, in
-//! which draws are uniform. A border between bins is the mean of the t values around it, so nobody's number is stored.
-//!
-//! Missing values are a share of their own. Where nothing may come out, every draw is missing, or, in a column that
-//! cannot be missing, the same placeholder (`text`, `0`, `false`).
-//!
-//! A person is a number (`subject`); a table without people counts every row as one.
+//! Categories are a [`Category`], ordered values a [`Number`]; a value held by fewer than t different people
+//! ([`PersonThreshold`]) never comes out, its share goes to the values that stay. Missing values are a share of their own.
+//! Where nothing may come out, every draw is missing, or, in a column that cannot be missing, the same placeholder (`text`,
+//! `0`, `false`).
 
-use crate::grid::{Grid, Numbers, is_ordered};
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use crate::category::Category;
+use crate::grid::Grid;
+use crate::number::Number;
+use crate::observed::{Key, Observed};
+use arrow::array::{ArrayRef, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use twinmart_privacy::PersonThreshold;
 use twinmart_tables::{ColumnKind, Error, Result};
-
-/// Quantile bins of the values that are no atoms, at most.
-const MOST_BINS: usize = 200;
-/// People remembered for each value: one more than any threshold, so the protected range can pass a value.
-const REMEMBERED: usize = PersonThreshold::LARGEST + 1;
-
-/// A value as it is counted. The order of variants and values is the order of the column.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Whole(i64),
-    /// The bits of an `f64`, turned so that their order is that of the numbers.
-    Real(u64),
-    Text(String),
-}
-
-/// How often a value occurs, and some of the people who hold it.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Held {
-    count: u64,
-    /// The [`REMEMBERED`] smallest subjects, ascending: bounded, and exact under merging.
-    subjects: Vec<u64>,
-}
-
-impl Held {
-    fn add(&mut self, count: u64, subjects: &[u64]) {
-        self.count += count;
-        for subject in subjects {
-            if let Err(place) = self.subjects.binary_search(subject)
-                && place < REMEMBERED
-            {
-                self.subjects.insert(place, *subject);
-                self.subjects.truncate(REMEMBERED);
-            }
-        }
-    }
-}
-
-/// What was seen of a column, in one part of the data or several.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
-    nulls: u64,
-    values: BTreeMap<Key, Held>,
-}
-
-impl Observed {
-    /// Counts the values of a column; `subjects` names the person of each row.
-    pub fn analyse(column: &ArrayRef, kind: ColumnKind, subjects: &[u64]) -> Result<Observed> {
-        let mut seen = Observed::default();
-        if is_ordered(kind, column.data_type()) {
-            match Numbers::of(column)? {
-                Numbers::Whole(x) => seen.count(x.iter().map(|x| x.map(Key::Whole)), subjects),
-                Numbers::Real(x) => seen.count(x.iter().map(|x| x.map(|x| Key::Real(ordered_bits(x)))), subjects),
-            }
-        } else {
-            let text = cast(column, &DataType::Utf8)
-                .map_err(|_| Error::data(format!("values of type {} have no text form", column.data_type())))?;
-            seen.count(text.as_string::<i32>().iter().map(|x| x.map(|x| Key::Text(x.into()))), subjects);
-        }
-        Ok(seen)
-    }
-
-    fn count(&mut self, keys: impl Iterator<Item = Option<Key>>, subjects: &[u64]) {
-        for (key, subject) in keys.zip(subjects) {
-            match key {
-                Some(key) => self.values.entry(key).or_default().add(1, &[*subject]),
-                None => self.nulls += 1,
-            }
-        }
-    }
-
-    /// Adds what was seen elsewhere. The order of merging changes nothing.
-    pub fn merge(&mut self, other: Observed) {
-        self.nulls += other.nulls;
-        for (key, held) in other.values {
-            self.values.entry(key).or_default().add(held.count, &held.subjects);
-        }
-    }
-
-    /// What may be known of the column under `threshold`.
-    pub fn freeze(&self, threshold: PersonThreshold) -> Marginal {
-        let present: u64 = self.values.values().map(|h| h.count).sum();
-        let shape = match self.values.first_key_value() {
-            None => Shape::Nothing,
-            Some((Key::Text(_), _)) => self.freeze_categories(threshold),
-            Some(_) => self.freeze_ordered(threshold).unwrap_or(Shape::Nothing),
-        };
-        Marginal { nulls: self.nulls, present, shape }
-    }
-
-    fn freeze_categories(&self, threshold: PersonThreshold) -> Shape {
-        let mut values = Vec::new();
-        let mut cumulative = Vec::new();
-        let mut total = 0;
-        for (key, held) in &self.values {
-            if let Key::Text(text) = key
-                && threshold.allows(held.subjects.len())
-            {
-                total += held.count;
-                values.push(text.clone());
-                cumulative.push(total);
-            }
-        }
-        if values.is_empty() { Shape::Nothing } else { Shape::Categories { values, cumulative } }
-    }
-
-    fn freeze_ordered(&self, threshold: PersonThreshold) -> Option<Shape> {
-        let low = protected(self.values.iter(), threshold)?;
-        let high = protected(self.values.iter().rev(), threshold)?;
-        if low > high {
-            return None;
-        }
-        let grid = grid_between(self.values.range(low.clone()..=high.clone()).map(|(k, _)| k));
-        let mut atoms = Vec::new();
-        let mut rest: Vec<f64> = Vec::new();
-        for (key, held) in &self.values {
-            let position = position(&grid, key.clamp(low, high));
-            if key >= low && key <= high && threshold.allows(held.subjects.len()) {
-                atoms.push((position, held.count));
-            } else {
-                rest.extend(std::iter::repeat_n(position, held.count as usize));
-            }
-        }
-        let bins = Bins::of(&rest, threshold.people());
-        Some(Shape::ordered(grid, atoms, bins, rest.len() as u64))
-    }
-}
-
-/// The first value at which more than t different people have been passed.
-fn protected<'a>(values: impl Iterator<Item = (&'a Key, &'a Held)>, threshold: PersonThreshold) -> Option<&'a Key> {
-    let mut passed: Vec<u64> = Vec::new();
-    for (key, held) in values {
-        passed.extend(&held.subjects);
-        passed.sort_unstable();
-        passed.dedup();
-        if passed.len() > threshold.people() {
-            return Some(key);
-        }
-    }
-    None
-}
-
-fn grid_between<'a>(keys: impl Iterator<Item = &'a Key> + Clone) -> Grid {
-    let whole = keys.clone().filter_map(|k| if let Key::Whole(x) = k { Some(*x) } else { None });
-    match keys.clone().next() {
-        Some(Key::Whole(_)) => Grid::of_whole(whole),
-        _ => Grid::of_real(keys.filter_map(|k| if let Key::Real(bits) = k { Some(real(*bits)) } else { None })),
-    }
-}
-
-fn position(grid: &Grid, key: &Key) -> f64 {
-    match key {
-        Key::Whole(x) => grid.position_of_whole(*x),
-        Key::Real(bits) => real(*bits),
-        Key::Text(_) => f64::NAN,
-    }
-}
-
-fn ordered_bits(x: f64) -> u64 {
-    // −0 and 0 are one value.
-    let bits = (x + 0.0).to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
-}
-
-fn real(bits: u64) -> f64 {
-    f64::from_bits(if bits >> 63 == 1 { bits & !(1 << 63) } else { !bits })
-}
-
-/// Borders of equally likely bins.
-struct Bins(Vec<f64>);
-
-impl Bins {
-    /// Bins of at least `smallest` of the ascending `values`; border i is the mean of the values around rank i·n/bins.
-    fn of(values: &[f64], smallest: usize) -> Bins {
-        if values.is_empty() {
-            return Bins(Vec::new());
-        }
-        let window = smallest.min(values.len());
-        let bins = (values.len() / smallest).clamp(1, MOST_BINS);
-        let border = |i: usize| {
-            let start = (i * values.len() / bins).saturating_sub(window / 2).min(values.len() - window);
-            let around = &values[start..start + window];
-            let mean = around.iter().map(|x| x / window as f64).sum::<f64>();
-            mean.clamp(around[0], around[window - 1])
-        };
-        let mut borders: Vec<f64> = (0..=bins).map(border).collect();
-        // Means of a sliding window ascend but for rounding.
-        borders.sort_unstable_by(f64::total_cmp);
-        Bins(borders)
-    }
-}
 
 /// The frozen distribution of a column: what a model stores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,34 +33,8 @@ pub struct Marginal {
 enum Shape {
     /// No value may come out.
     Nothing,
-    Categories {
-        values: Vec<String>,
-        /// Running totals of the counts, one per value.
-        cumulative: Vec<u64>,
-    },
-    Ordered {
-        grid: Grid,
-        /// Positions on the grid of values shared by many people.
-        atoms: Vec<f64>,
-        /// Running totals of the counts, one per atom.
-        cumulative: Vec<u64>,
-        /// Borders of the bins of all other values.
-        borders: Vec<f64>,
-        /// How many values the bins stand for.
-        binned: u64,
-    },
-}
-
-impl Shape {
-    fn ordered(grid: Grid, atoms: Vec<(f64, u64)>, bins: Bins, binned: u64) -> Shape {
-        let mut total = 0;
-        let cumulative = atoms.iter().map(|(_, count)| {
-            total += count;
-            total
-        });
-        let cumulative = cumulative.collect();
-        Shape::Ordered { grid, atoms: atoms.iter().map(|a| a.0).collect(), cumulative, borders: bins.0, binned }
-    }
+    Category(Category),
+    Number(Number),
 }
 
 /// A value drawn from a marginal.
@@ -267,6 +46,19 @@ pub enum Drawn<'a> {
     Text(&'a str),
     /// A position on the column's grid.
     Position(f64),
+}
+
+impl Observed {
+    /// What may be known of the column under `threshold`.
+    pub fn freeze(&self, threshold: PersonThreshold) -> Marginal {
+        let present: u64 = self.values.values().map(|h| h.count).sum();
+        let shape = match self.values.first_key_value() {
+            None => None,
+            Some((Key::Text(_), _)) => Category::of(self, threshold).map(Shape::Category),
+            Some(_) => Number::of(self, threshold).map(Shape::Number),
+        };
+        Marginal { nulls: self.nulls, present, shape: shape.unwrap_or(Shape::Nothing) }
+    }
 }
 
 impl Marginal {
@@ -287,26 +79,18 @@ impl Marginal {
         }
         match &self.shape {
             Shape::Nothing => Drawn::Null,
-            Shape::Categories { values, cumulative } => Drawn::Text(&values[draw_index(cumulative, stream)]),
-            Shape::Ordered { grid, atoms, cumulative, borders, binned } => {
-                let total = cumulative.last().copied().unwrap_or(0);
-                let at = stream.random_range(0..total + binned);
-                if at < total {
-                    return Drawn::Position(atoms[cumulative.partition_point(|c| *c <= at)]);
-                }
-                let bin = stream.random_range(0..borders.len() - 1);
-                let (low, high) = (borders[bin], borders[bin + 1]);
-                Drawn::Position(grid.round(low + stream.random::<f64>() * (high - low)))
-            }
+            Shape::Category(category) => Drawn::Text(&category.values()[category.draw(stream)]),
+            Shape::Number(number) => Drawn::Position(number.draw(0..number.segments(), stream)),
         }
     }
 
     /// A drawn whole number, counted from zero (a session's size, say); 0 where nothing may come out.
     pub fn draw_whole(&self, stream: &mut impl RngCore) -> i64 {
         match (self.draw(stream), &self.shape) {
-            (Drawn::Position(p), Shape::Ordered { grid: Grid::Whole { origin, .. }, .. }) => {
-                origin.saturating_add(p as i64)
-            }
+            (Drawn::Position(p), Shape::Number(number)) => match number.grid() {
+                Grid::Whole { origin, .. } => origin.saturating_add(p as i64),
+                _ => 0,
+            },
             _ => 0,
         }
     }
@@ -316,10 +100,10 @@ impl Marginal {
         if self.is_empty() && !nullable {
             return placeholder(drawn.len(), data_type);
         }
-        if let Shape::Ordered { grid, .. } = &self.shape {
+        if let Shape::Number(number) = &self.shape {
             let positions: Vec<f64> =
                 drawn.iter().map(|d| if let Drawn::Position(p) = d { *p } else { f64::NAN }).collect();
-            return grid.column(&positions, data_type);
+            return number.grid().column(&positions, data_type);
         }
         let text: StringArray = drawn.iter().map(|d| if let Drawn::Text(t) = d { Some(*t) } else { None }).collect();
         let text: ArrayRef = Arc::new(text);
@@ -328,25 +112,11 @@ impl Marginal {
 
     /// Checks what a file says before anything is drawn from it: a data error where no fit could have written it.
     pub fn check(&self) -> Result<()> {
-        let ascending = |c: &[u64]| c.first().is_none_or(|f| *f > 0) && c.is_sorted_by(|a, b| a < b);
         let limit = u64::MAX / 4;
         let whole = match &self.shape {
             Shape::Nothing => true,
-            Shape::Categories { values, cumulative } => {
-                !values.is_empty() && values.len() == cumulative.len() && ascending(cumulative)
-            }
-            Shape::Ordered { atoms, cumulative, borders, binned, grid } => {
-                let total = cumulative.last().copied().unwrap_or(0);
-                let step = if let Grid::Whole { step, .. } = grid { *step > 0 } else { true };
-                step && atoms.len() == cumulative.len()
-                    && ascending(cumulative)
-                    && total < limit
-                    && *binned < limit
-                    && total + binned > 0
-                    && (*binned == 0 || borders.len() >= 2)
-                    && borders.iter().chain(atoms).all(|x| x.is_finite())
-                    && borders.is_sorted()
-            }
+            Shape::Category(category) => category.is_sound(),
+            Shape::Number(number) => number.is_sound(),
         };
         if whole && self.nulls < limit && self.present < limit {
             Ok(())
@@ -363,7 +133,8 @@ pub fn draw_index(cumulative: &[u64], stream: &mut impl RngCore) -> usize {
     cumulative.partition_point(|c| *c <= at)
 }
 
-fn placeholder(rows: usize, data_type: &DataType) -> Result<ArrayRef> {
+/// What stands in a column that cannot be missing and of which nothing may come out.
+pub(crate) fn placeholder(rows: usize, data_type: &DataType) -> Result<ArrayRef> {
     let text = match data_type {
         DataType::Boolean => "false",
         DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => "1970-01-01",
@@ -377,7 +148,8 @@ fn placeholder(rows: usize, data_type: &DataType) -> Result<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{BooleanArray, Float64Array, Int32Array, TimestampSecondArray};
+    use crate::observed::{ordered_bits, real};
+    use arrow::array::{Array, AsArray, BooleanArray, Float64Array, Int32Array, TimestampSecondArray};
     use proptest::prelude::*;
     use rand::SeedableRng;
     use std::collections::BTreeSet;
@@ -459,9 +231,10 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let bad = r#"{"nulls":0,"present":1,"shape":{"categories":{"values":["a"],"cumulative":[]}}}"#;
+        let bad = r#"{"nulls":0,"present":1,"shape":{"category":{"values":["a"],"cumulative":[],"others":0}}}"#;
         assert!(serde_json::from_str::<Marginal>(bad).unwrap().check().is_err());
-        let bad = r#"{"nulls":0,"present":1,"shape":{"ordered":{"grid":"real","atoms":[],"cumulative":[],"borders":[1.0],"binned":3}}}"#;
+        let bad =
+            r#"{"nulls":0,"present":1,"shape":{"number":{"grid":"real","low":[2.0],"high":[1.0],"cumulative":[3]}}}"#;
         assert!(serde_json::from_str::<Marginal>(bad).unwrap().check().is_err());
     }
 

@@ -1,0 +1,338 @@
+//! One column of a table as leaves of one or more chains, and back.
+//!
+//! A column has one chain for each part: most have one, a moment has a day (or week and weekday) and a time of day.
+
+use crate::category::Category;
+use crate::cells::{Cells, Resolution};
+use crate::chain::Chain;
+use crate::codes::SubColumn;
+use crate::grid::{Numbers, is_ordered};
+use crate::marginal::placeholder;
+use crate::moment::{Moment, ticks_per_day, whole};
+use crate::number::Number;
+use crate::observed::{Key, Observed};
+use crate::text::Text;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use rand::RngCore;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use twinmart_privacy::PersonThreshold;
+use twinmart_tables::{ColumnKind, Result};
+
+/// A leaf or code that a column does not have.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// How a column is encoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ColumnEncoding {
+    form: Form,
+    /// One tree for each part; the leaf 0 of each is "missing" where `missing` holds.
+    chains: Vec<Chain>,
+    missing: bool,
+}
+
+/// What the leaves behind "missing" stand for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    /// No value may come out.
+    Nothing,
+    /// Leaf 0: values that few people share, drawn as one of the others; then the values.
+    Category(Category),
+    /// Cells of numbers.
+    Number(Cells),
+    /// Cells of the parts of days and moments.
+    Moment(Box<Moment>),
+    /// Cells of the time since the moment in another column.
+    Gap {
+        /// The other column's position in the table.
+        since: usize,
+        cells: Cells,
+        /// Counted from here where the other moment is missing.
+        otherwise: i64,
+    },
+    /// Leaf 0: a new text; then the values that many people share.
+    Text { text: Text, listed: Option<Category> },
+}
+
+impl ColumnEncoding {
+    /// The encoding of a column.
+    pub(crate) fn of(
+        column: &ArrayRef,
+        kind: ColumnKind,
+        subjects: &[u64],
+        threshold: PersonThreshold,
+        resolution: Resolution,
+    ) -> Result<ColumnEncoding> {
+        let seen = Observed::analyse(column, kind, subjects)?;
+        let is_text = matches!(seen.values.first_key_value(), Some((Key::Text(_), _)));
+        let form = match ticks_per_day(column.data_type()).filter(|_| is_ordered(kind, column.data_type())) {
+            Some(ticks) => Moment::of(&seen, ticks, threshold, resolution).map(|m| Form::Moment(Box::new(m))),
+            None if kind == ColumnKind::Text => {
+                let listed = Category::of(&seen, threshold);
+                let text = Text::of(&seen, listed.as_ref(), threshold);
+                Some(Form::Text { text, listed }).filter(|f| f.leaves()[0].len() > 1 || f.can_write())
+            }
+            None if is_text => Category::of(&seen, threshold).map(Form::Category),
+            None => Number::of(&seen, threshold).map(|n| Form::Number(Cells::of(n, resolution))),
+        };
+        Ok(ColumnEncoding::new(form.unwrap_or(Form::Nothing), seen.nulls))
+    }
+
+    /// A column of moments as the time since another one, where that is much the more regular of the two.
+    pub(crate) fn gap(
+        column: &ArrayRef,
+        since: (usize, &ArrayRef),
+        subjects: &[u64],
+        threshold: PersonThreshold,
+        resolution: Resolution,
+    ) -> Result<Option<ColumnEncoding>> {
+        /// A gap must vary this many times less than the moments themselves.
+        const STEADIER: i128 = 4;
+        let (Some(ticks), Some(other_ticks)) = (ticks_per_day(column.data_type()), ticks_per_day(since.1.data_type()))
+        else {
+            return Ok(None);
+        };
+        if ticks != other_ticks {
+            return Ok(None);
+        }
+        let (Numbers::Whole(later), Numbers::Whole(earlier)) = (Numbers::of(column)?, Numbers::of(since.1)?) else {
+            return Ok(None);
+        };
+        let gaps: Int64Array =
+            later.iter().zip(&earlier).map(|(l, e)| l.zip(e).and_then(|(l, e)| l.checked_sub(e))).collect();
+        let spread = |x: &Int64Array| -> Option<i128> {
+            let mut values: Vec<i64> = x.iter().flatten().collect();
+            values.sort_unstable();
+            let at = |share: usize| values.get(values.len() * share / 10).copied().map(i128::from);
+            Some(at(9)? - at(1)?)
+        };
+        let (Some(own), Some(between)) = (spread(&later), spread(&gaps)) else { return Ok(None) };
+        if between * STEADIER >= own {
+            return Ok(None);
+        }
+        let moments = Observed::analyse(since.1, ColumnKind::Datetime, subjects)?;
+        let Some(usual) = Number::of(&moments, threshold) else { return Ok(None) };
+        let otherwise = usual.grid().whole_at(usual.mean(0..usual.segments()));
+        let gaps: ArrayRef = Arc::new(gaps);
+        let seen = Observed::analyse(&gaps, ColumnKind::Integer, subjects)?;
+        let cells = Number::of(&seen, threshold).map(|n| Cells::of(n, resolution));
+        let nulls = column.logical_null_count() as u64;
+        Ok(cells.map(|cells| ColumnEncoding::new(Form::Gap { since: since.0, cells, otherwise }, nulls)))
+    }
+
+    fn new(form: Form, nulls: u64) -> ColumnEncoding {
+        let missing = nulls > 0 && !matches!(form, Form::Nothing);
+        let chain = |weights: Vec<u64>| {
+            let weights: Vec<u64> = missing.then_some(nulls).into_iter().chain(weights).collect();
+            Chain::balanced(&weights, usize::from(missing) + form.apart(), form.is_ordered())
+        };
+        let chains = form.leaves().into_iter().map(chain).collect();
+        ColumnEncoding { form, chains, missing }
+    }
+
+    /// The column that this one is counted from.
+    pub(crate) fn since(&self) -> Option<usize> {
+        if let Form::Gap { since, .. } = self.form { Some(since) } else { None }
+    }
+
+    /// The sub-columns, chain after chain; none where nothing may come out.
+    pub(crate) fn sub_columns(&self, column: usize) -> impl Iterator<Item = SubColumn> + '_ {
+        self.chains.iter().flat_map(move |c| c.sub_columns(column))
+    }
+
+    /// Codes of all sub-columns, [`UNKNOWN`] for values that have none; `since` is the column that this one is counted from.
+    pub(crate) fn encode(&self, column: &ArrayRef, since: Option<&ArrayRef>) -> Result<Vec<Vec<u32>>> {
+        let missing = u32::from(self.missing);
+        let leaves = self.form.leaves_of(column, since)?;
+        let absent: Vec<bool> = match column.logical_nulls() {
+            Some(nulls) => nulls.iter().map(|valid| !valid).collect(),
+            None => vec![false; column.len()],
+        };
+        let not_finite = column.data_type().is_floating();
+        let mut codes = Vec::new();
+        for (chain, leaves) in self.chains.iter().zip(leaves) {
+            let paths = chain.paths();
+            let leaf = |(leaf, absent): (&u32, &bool)| match (*leaf, self.missing) {
+                (UNKNOWN, true) if *absent || not_finite => 0,
+                (UNKNOWN, _) => UNKNOWN,
+                (leaf, _) => leaf + missing,
+            };
+            let leaves: Vec<u32> = leaves.iter().zip(&absent).map(leaf).collect();
+            codes.extend(
+                paths.iter().map(|path| {
+                    leaves.iter().map(|l| if *l == UNKNOWN { UNKNOWN } else { path[*l as usize] }).collect()
+                }),
+            );
+        }
+        Ok(codes)
+    }
+
+    /// Values for `leaves` (`[chains][rows]`, counted from 0 with "missing"), one stream for each row.
+    pub(crate) fn decode(
+        &self,
+        leaves: &[Vec<u32>],
+        since: Option<&ArrayRef>,
+        data_type: &DataType,
+        nullable: bool,
+        streams: &mut [impl RngCore],
+    ) -> Result<ArrayRef> {
+        let missing = u32::from(self.missing);
+        let rows = streams.len();
+        let absent = |row: usize| self.missing && leaves[0][row] == 0;
+        let part = |chain: usize, row: usize| leaves[chain][row].saturating_sub(missing);
+        match &self.form {
+            Form::Nothing if nullable => Ok(arrow::array::new_null_array(data_type, rows)),
+            Form::Nothing => placeholder(rows, data_type),
+            Form::Category(category) => {
+                let text = streams.iter_mut().enumerate().map(|(row, stream)| {
+                    let value = match part(0, row) {
+                        0 => category.draw(stream),
+                        leaf => leaf as usize - 1,
+                    };
+                    (!absent(row)).then(|| category.values()[value].as_str())
+                });
+                let text: ArrayRef = Arc::new(text.collect::<StringArray>());
+                Ok(cast(&text, data_type)?)
+            }
+            Form::Text { text, listed } => {
+                let values = streams.iter_mut().enumerate().map(|(row, stream)| {
+                    let value = match (part(0, row), listed) {
+                        (leaf @ 1.., Some(listed)) => listed.values()[leaf as usize - 1].clone(),
+                        (_, Some(listed)) if text.is_empty() => listed.values()[listed.draw(stream)].clone(),
+                        _ => text.write(stream),
+                    };
+                    (!absent(row)).then_some(value)
+                });
+                let text: ArrayRef = Arc::new(values.collect::<StringArray>());
+                Ok(cast(&text, data_type)?)
+            }
+            Form::Number(cells) => {
+                let positions = streams.iter_mut().enumerate().map(|(row, stream)| {
+                    let drawn = cells.draw(part(0, row) as usize, stream);
+                    if absent(row) { f64::NAN } else { drawn }
+                });
+                cells.number().grid().column(&positions.collect::<Vec<f64>>(), data_type)
+            }
+            Form::Moment(moment) => {
+                let ticks = streams.iter_mut().enumerate().map(|(row, stream)| {
+                    let cells: Vec<u32> = (0..self.chains.len()).map(|chain| part(chain, row)).collect();
+                    let drawn = moment.draw(&cells, stream);
+                    (!absent(row)).then_some(drawn)
+                });
+                moments(ticks.collect(), data_type)
+            }
+            Form::Gap { cells, otherwise, .. } => {
+                let from = since.map(Numbers::of).transpose()?;
+                let from = |row: usize| match &from {
+                    Some(Numbers::Whole(x)) if x.is_valid(row) => x.value(row),
+                    _ => *otherwise,
+                };
+                let ticks = streams.iter_mut().enumerate().map(|(row, stream)| {
+                    let gap = whole(cells, cells.draw(part(0, row) as usize, stream));
+                    (!absent(row)).then(|| from(row).saturating_add(gap))
+                });
+                moments(ticks.collect(), data_type)
+            }
+        }
+    }
+
+    /// True where this is an encoding that [`ColumnEncoding::of`] can make.
+    pub(crate) fn is_sound(&self) -> bool {
+        let leaves = self.form.leaves();
+        let sound = match &self.form {
+            Form::Nothing => !self.missing,
+            Form::Category(category) => category.is_sound(),
+            Form::Number(cells) | Form::Gap { cells, .. } => cells.is_sound(),
+            Form::Moment(moment) => moment.is_sound(),
+            Form::Text { text, listed } => text.is_sound() && listed.as_ref().is_none_or(Category::is_sound),
+        };
+        sound
+            && leaves.len() == self.chains.len()
+            && leaves.iter().zip(&self.chains).all(|(l, c)| c.is_sound(l.len() + usize::from(self.missing)))
+    }
+}
+
+impl Form {
+    /// Weights of the leaves of each chain, "missing" left out.
+    fn leaves(&self) -> Vec<Vec<u64>> {
+        let listed = |c: &Category| (0..c.values().len()).map(|v| c.count(v)).collect::<Vec<u64>>();
+        match self {
+            Form::Nothing => Vec::new(),
+            Form::Category(c) => vec![[vec![c.others()], listed(c)].concat()],
+            Form::Number(cells) | Form::Gap { cells, .. } => vec![cells.weights()],
+            Form::Moment(moment) => moment.parts().into_iter().map(Cells::weights).collect(),
+            Form::Text { listed: l, .. } => {
+                vec![
+                    [vec![l.as_ref().map_or(1, Category::others)], l.as_ref().map(listed).unwrap_or_default()].concat(),
+                ]
+            }
+        }
+    }
+
+    /// Leaves that stand alone below the root, "missing" left out.
+    fn apart(&self) -> usize {
+        usize::from(matches!(self, Form::Category(_) | Form::Text { .. }))
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.apart() == 0
+    }
+
+    fn can_write(&self) -> bool {
+        matches!(self, Form::Text { text, .. } if !text.is_empty())
+    }
+
+    /// The leaf of each value in each chain, "missing" left out; [`UNKNOWN`] where a value has none.
+    fn leaves_of(&self, column: &ArrayRef, since: Option<&ArrayRef>) -> Result<Vec<Vec<u32>>> {
+        let of_grid = |cells: &Cells, x: &Int64Array| -> Vec<u32> {
+            let grid = cells.number().grid();
+            let place = |x: i64| cells.cell_of(grid.position_of_whole(x));
+            x.iter().map(|x| x.map_or(UNKNOWN, place)).collect()
+        };
+        Ok(match self {
+            Form::Nothing => Vec::new(),
+            Form::Category(listed) | Form::Text { listed: Some(listed), .. } => {
+                let text = cast(column, &DataType::Utf8)?;
+                let numbers = listed.numbers();
+                let leaf = |value: Option<&str>| value.map_or(UNKNOWN, |v| numbers.get(v).map_or(0, |n| n + 1));
+                vec![text.as_string::<i32>().iter().map(leaf).collect()]
+            }
+            Form::Text { listed: None, .. } => {
+                vec![(0..column.len()).map(|row| if column.is_null(row) { UNKNOWN } else { 0 }).collect()]
+            }
+            Form::Number(cells) => {
+                let numbers = Numbers::of(column)?;
+                let positions = cells.number().grid().positions(&numbers);
+                vec![positions.iter().map(|p| if p.is_nan() { UNKNOWN } else { cells.cell_of(*p) }).collect()]
+            }
+            Form::Moment(moment) => {
+                let Numbers::Whole(ticks) = Numbers::of(column)? else { return Ok(Vec::new()) };
+                let mut leaves = Vec::new();
+                for (position, cells) in moment.parts().into_iter().enumerate() {
+                    let part: Int64Array = ticks.iter().map(|t| t.map(|t| moment.split(t)[position])).collect();
+                    leaves.push(of_grid(cells, &part));
+                }
+                leaves
+            }
+            Form::Gap { cells, otherwise, .. } => {
+                let Numbers::Whole(ticks) = Numbers::of(column)? else { return Ok(Vec::new()) };
+                let from = match since.map(Numbers::of).transpose()? {
+                    Some(Numbers::Whole(from)) => from,
+                    _ => Int64Array::new_null(ticks.len()),
+                };
+                let gap = |(t, f): (Option<i64>, Option<i64>)| t.map(|t| t.saturating_sub(f.unwrap_or(*otherwise)));
+                vec![of_grid(cells, &ticks.iter().zip(&from).map(gap).collect())]
+            }
+        })
+    }
+}
+
+/// Moments in the ticks of a storage type.
+fn moments(ticks: Int64Array, data_type: &DataType) -> Result<ArrayRef> {
+    let ticks: ArrayRef = Arc::new(ticks);
+    let ticks = if data_type == &DataType::Date32 { cast(&ticks, &DataType::Int32)? } else { ticks };
+    Ok(cast(&ticks, data_type)?)
+}
