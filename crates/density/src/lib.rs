@@ -5,6 +5,12 @@
 //! (`trees`), an any-order autoregressive network (`network`), a mixture of independent columns (`mixture`) and a
 //! tree-shaped probabilistic circuit (`circuit`). All are a [`RowDensity`].
 
+pub mod circuit;
+mod exponential;
+pub mod mixture;
+pub mod network;
+pub mod trees;
+
 use std::fmt::Debug;
 use std::time::Instant;
 use twinmart_encode::codes::Codes;

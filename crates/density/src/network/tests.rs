@@ -1,0 +1,198 @@
+use super::*;
+use rand::RngCore;
+use twinmart_tables::Progress;
+
+/// A chain of two levels, a category, and a category that mostly says whether the first two agree.
+fn table() -> Vec<SubColumn> {
+    vec![
+        SubColumn::new(0, 0, true, vec![2]),
+        SubColumn::new(0, 1, true, vec![2, 3]),
+        SubColumn::new(1, 0, false, vec![3]),
+        SubColumn::new(2, 0, false, vec![1]),
+        SubColumn::new(3, 0, false, vec![2]),
+    ]
+}
+
+fn planted(rows: u64, purpose: &str) -> Codes {
+    let family = Draws::new(5).family(purpose, "");
+    let mut values = vec![Vec::new(); 5];
+    for row in 0..rows {
+        let mut stream = family.row(row);
+        let coarse = stream.random_range(0..2);
+        let other = stream.random_range(0..3);
+        let agree = u32::from(coarse == other.min(1));
+        let flipped = stream.random::<f32>() < 0.1;
+        let codes = [coarse, stream.random_range(0..2 + coarse), other, 0, if flipped { 1 - agree } else { agree }];
+        values.iter_mut().zip(codes).for_each(|(v, c)| v.push(c));
+    }
+    Codes { sub_columns: table(), values }
+}
+
+fn parts() -> Parts {
+    Parts { train: planted(3000, "train"), validation: planted(1000, "held") }
+}
+
+fn fitting(steps: u64) -> Fitting {
+    Fitting { draws: Draws::new(1), steps, deadline: None, progress: Progress::silent() }
+}
+
+fn learned(steps: u64) -> Network {
+    Network::fit(&parts(), &fitting(steps), Size::Base).unwrap()
+}
+
+/// Every row that the table allows.
+fn all_rows() -> Codes {
+    let mut values = vec![Vec::new(); 5];
+    for (coarse, fine) in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)] {
+        for (other, last) in (0..3).flat_map(|o| [(o, 0), (o, 1)]) {
+            let codes = [coarse, fine, other, 0, last];
+            values.iter_mut().zip(codes).for_each(|(v, c)| v.push(c));
+        }
+    }
+    Codes { sub_columns: table(), values }
+}
+
+#[test]
+fn probabilities_of_all_rows_sum_to_one() {
+    let sum: f64 = learned(2).log_likelihood(&all_rows()).iter().map(|l| l.exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+}
+
+/// Log probability of a planted row.
+fn truth(codes: &Codes, row: usize) -> f64 {
+    let [coarse, other, last] = [0, 2, 4].map(|p| codes.values[p][row]);
+    let expected = u32::from(coarse == other.min(1));
+    let p = if last == expected { 0.9 } else { 0.1 };
+    (p / (2.0 * f64::from(2 + coarse) * 3.0)).ln()
+}
+
+#[test]
+fn learns_a_dependence_of_three_columns() {
+    let test = planted(1000, "test");
+    let mean = learned(40).log_likelihood(&test).iter().sum::<f64>() / 1000.0;
+    let best = (0..1000).map(|row| truth(&test, row)).sum::<f64>() / 1000.0;
+    assert!(mean > best - 0.03, "{mean} nats a row, {best} at best");
+}
+
+#[test]
+fn draws_are_those_of_the_likelihood() {
+    let network = learned(5);
+    let rows = 40_000;
+    let family = Draws::new(9).family("test", "");
+    let mut streams: Vec<Stream> = (0..rows).map(|r| family.row(r)).collect();
+    let mut values = vec![vec![UNKNOWN; rows as usize]; 5];
+    network.fill(&mut values, &mut streams);
+    let all = all_rows();
+    for (position, likelihood) in network.log_likelihood(&all).iter().enumerate() {
+        let same = |r: &usize| (0..5).all(|p| values[p][*r] == all.values[p][position]);
+        let share = (0..rows as usize).filter(same).count() as f64 / rows as f64;
+        let p = likelihood.exp();
+        assert!((share - p).abs() < 5.0 * (p / rows as f64).sqrt() + 1e-4, "{share} of the rows, probability {p}");
+    }
+}
+
+#[test]
+fn draws_follow_what_is_known_later() {
+    let network = learned(80);
+    let rows = 20_000;
+    let family = Draws::new(9).family("test", "");
+    let mut streams: Vec<Stream> = (0..rows).map(|r| family.row(r)).collect();
+    let mut values = vec![vec![UNKNOWN; rows as usize]; 5];
+    values[2].fill(0);
+    values[4].fill(1);
+    network.fill(&mut values, &mut streams);
+    assert!(values[2].iter().all(|c| *c == 0) && values[4].iter().all(|c| *c == 1));
+    let layout = network.layout();
+    let inputs = network.inputs(&layout, &[UNKNOWN, UNKNOWN, 0, UNKNOWN, 1]);
+    let p = f64::from(network.conditionals(&layout, 0, &[0], &inputs, &[0])[0]);
+    let share = values[0].iter().filter(|c| **c == 0).count() as f64 / rows as f64;
+    assert!((share - p).abs() < 5.0 * (0.25 / rows as f64).sqrt(), "{share} of the rows, probability {p}");
+    assert!((p - 0.9).abs() < 0.06, "Bayes' rule gives 0.9, the network {p}");
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let bytes = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let network = learned(2);
+            let mut streams: Vec<Stream> = (0..300).map(|r| Draws::new(9).family("test", "").row(r)).collect();
+            let mut values = vec![vec![UNKNOWN; 300]; 5];
+            network.fill(&mut values, &mut streams);
+            (
+                serde_json::to_vec(&network).unwrap(),
+                values,
+                streams.iter_mut().map(|s| s.next_u64()).collect::<Vec<_>>(),
+            )
+        })
+    };
+    assert_eq!(bytes(1), bytes(2));
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_neighbours() {
+    let network = learned(1);
+    let all = all_rows();
+    let together = network.log_likelihood(&all);
+    for (row, likelihood) in together.iter().enumerate() {
+        let values = all.values.iter().map(|v| vec![v[row]]).collect();
+        let alone = network.log_likelihood(&Codes { sub_columns: table(), values });
+        assert_eq!(alone[0].to_bits(), likelihood.to_bits());
+    }
+}
+
+#[test]
+fn gradient_agrees_with_differences() {
+    let codes = planted(6, "train");
+    let layout = Layout::of(&codes.sub_columns, Shape { width: 16, hidden: 32, blocks: 2 });
+    let mut weights = initial(&codes.sub_columns, &layout, &codes, Draws::new(2));
+    let rows = Rows::of(&codes.sub_columns, &codes);
+    let (mut inputs, mut questions) = (Vec::new(), vec![Vec::new(); 5]);
+    for row in 0..6 {
+        rows.inputs(&layout, row, |p| p == 0 || (p == 2 && row % 2 == 0), &mut inputs);
+        for p in [1, 4] {
+            questions[p].push(Question { weight: 1.0 + row as f32, ..rows.question(p, row, row) });
+        }
+    }
+    let mut transposed = vec![0.0; layout.total];
+    for (width, place) in layout.matrices() {
+        matrix::transpose(&weights[place.clone()], width, &mut transposed[place]);
+    }
+    let loss = |weights: &[f32], gradient: &mut [f32]| {
+        Pass::forward(&layout, weights, &inputs).back(&layout, weights, &transposed, &questions, &inputs, gradient)
+    };
+    let mut gradient = vec![0.0; layout.total];
+    loss(&weights, &mut gradient);
+    let mut unused = vec![0.0; layout.total];
+    for place in (0..layout.total).step_by(7) {
+        let kept = weights[place];
+        let mut at = |shift: f32| {
+            weights[place] = kept + shift;
+            loss(&weights, &mut unused)
+        };
+        let slope = (at(0.01) - at(-0.01)) / 0.02;
+        weights[place] = kept;
+        let error = (slope - f64::from(gradient[place])).abs();
+        assert!(error < 0.02 + 0.01 * slope.abs(), "weight {place}: {slope}, not {}", gradient[place]);
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_together_are_refused() {
+    let network = learned(1);
+    assert!(network.is_sound());
+    let text = serde_json::to_string(&network).unwrap();
+    assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
+    let broken = |change: &dyn Fn(&mut Network)| {
+        let mut network = network.clone();
+        change(&mut network);
+        !network.is_sound()
+    };
+    assert!(broken(&|n| n.weights.truncate(10)));
+    assert!(broken(&|n| n.weights[3] = f32::NAN));
+    assert!(broken(&|n| n.shape.width = 8));
+    assert!(broken(&|n| n.sub_columns[1].first[1] = 7));
+    assert!(broken(&|n| n.sub_columns[1].level = 2));
+    assert!(broken(&|n| n.sub_columns[1].members[0] = 0));
+    assert!(broken(&|n| n.sub_columns.clear()));
+}
