@@ -5,11 +5,12 @@
 //! the model, the size, the seed and its own number, so chunks may be drawn on any number of threads or machines.
 //! [`write_twin`] draws all of them into files.
 //!
-//! Three methods: `replicate` draws training rows again, `interpolate` makes rows between neighbours (SMOTE, SMOTE-NC) and
-//! users between similar users (crossover), `independent` draws every column by itself. Models of the first two are made of
-//! training rows, and say so.
+//! Four methods: `autoregressive` learns every column given those before it, `interpolate` makes rows between neighbours
+//! (SMOTE, SMOTE-NC) and users between similar users (crossover), `replicate` draws training rows again, `independent` draws
+//! every column by itself. Models of `interpolate` and `replicate` are made of training rows, and say so.
 
 mod activity;
+mod autoregressive;
 mod behaviour;
 mod container;
 mod crossover;

@@ -89,7 +89,7 @@ impl Manifest {
             version: VERSION,
             product: env!("CARGO_PKG_VERSION").into(),
             method: settings.method,
-            contains_training_rows: settings.method != Method::Independent,
+            contains_training_rows: settings.method.keeps_rows(),
             settings: settings.clone(),
             seed: settings.seed,
             sized_by: sized_by.into(),

@@ -1,7 +1,7 @@
 //! A model in memory and as a file.
 //!
 //! `M.twin` is a zip archive (`container.rs`): `manifest.json`; for each table `tables/N/schema.parquet` (its columns, no
-//! rows) and, by method, `rows.parquet`, `neighbours.parquet` or `marginals.json`; for users and events
+//! rows) and, by method, `rows.parquet`, `neighbours.parquet`, `marginals.json`, `encoding.json`, `trees.json` and `weights.f32`; for users and events
 //! `behaviour/similar.parquet` or `behaviour/activity.json`.
 
 use crate::behaviour::Behaviour;
@@ -142,7 +142,7 @@ impl Contents {
 
     fn load_parts(&mut self, entries: &mut Entries) -> Result<()> {
         let manifest = &self.manifest;
-        let made_of_rows = manifest.method != Method::Independent;
+        let made_of_rows = manifest.method.keeps_rows();
         let mut stored: Vec<Table> = Vec::new();
         for (position, spec) in manifest.tables.iter().enumerate() {
             let (prefix, schema) = (format!("tables/{position}"), &self.schemas[position]);
@@ -163,6 +163,9 @@ impl Contents {
             self.parts.push(part);
         }
         if manifest.made_as(Making::Users).is_some() || manifest.made_as(Making::Events).is_some() {
+            if manifest.method == Method::Autoregressive {
+                return Err(not_a_model("no model of this method makes users and events"));
+            }
             self.behaviour = Some(if made_of_rows {
                 let shop = Shop { project: Project::default(), tables: stored };
                 Behaviour::load_copies(&shop, manifest, entries)?

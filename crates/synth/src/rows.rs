@@ -1,5 +1,6 @@
-//! Models of plain tables, row by row: one of the three methods, then keys and references on top.
+//! Models of plain tables, row by row: one of the methods, then keys and references on top.
 
+use crate::autoregressive::Autoregressive;
 use crate::container::{Entries, not_a_model};
 use crate::independent::IndependentRows;
 use crate::interpolate::Interpolation;
@@ -23,6 +24,7 @@ use twinmart_tables::{Draws, Error, Method, Progress, Result, Stream, Table};
 pub(crate) enum RowModel {
     Replicate(Bootstrap),
     Interpolate(Interpolation),
+    Autoregressive(Box<Autoregressive>),
     Independent(IndependentRows),
 }
 
@@ -55,6 +57,9 @@ impl RowModel {
                 RowModel::Replicate(Bootstrap::new(rows, weights)?)
             }
             Method::Interpolate => RowModel::Interpolate(Interpolation::fit(rows, spec, manifest, progress)?),
+            Method::Autoregressive => {
+                RowModel::Autoregressive(Box::new(Autoregressive::fit(&rows, subjects, spec, manifest, progress)?))
+            }
             Method::Independent => RowModel::Independent(IndependentRows::fit(&rows, subjects, spec, manifest, &[])?),
         })
     }
@@ -64,7 +69,7 @@ impl RowModel {
         match self {
             RowModel::Replicate(m) => Some(m.rows()),
             RowModel::Interpolate(m) => Some(m.rows()),
-            RowModel::Independent(_) => None,
+            RowModel::Autoregressive(_) | RowModel::Independent(_) => None,
         }
     }
 
@@ -73,6 +78,7 @@ impl RowModel {
         match self {
             RowModel::Replicate(m) => entries.put(format!("{prefix}/rows.parquet"), to_parquet(m.rows())?),
             RowModel::Interpolate(m) => m.store(prefix, entries)?,
+            RowModel::Autoregressive(m) => m.store(prefix, entries)?,
             RowModel::Independent(m) => m.store(prefix, entries)?,
         }
         Ok(())
@@ -93,6 +99,7 @@ impl RowModel {
                 RowModel::Replicate(Bootstrap::new(rows, weights)?)
             }
             Method::Interpolate => RowModel::Interpolate(Interpolation::load(prefix, entries, spec, schema, manifest)?),
+            Method::Autoregressive => RowModel::Autoregressive(Box::new(Autoregressive::load(prefix, entries, spec)?)),
             Method::Independent => RowModel::Independent(IndependentRows::load(prefix, entries, spec)?),
         })
     }
@@ -111,6 +118,7 @@ impl RowModel {
             RowModel::Replicate(m) if spec.making == Making::Counterparts => m.rows_at(range.clone().map(base))?,
             RowModel::Replicate(m) => m.draw(&mut streams)?,
             RowModel::Interpolate(m) => m.draw(range.clone().map(base), &mut streams, schema)?,
+            RowModel::Autoregressive(m) => m.draw(&mut streams, spec, schema, frame.manifest)?,
             RowModel::Independent(m) => m.draw(&mut streams, schema)?,
         };
         frame.assemble(position, values, &[], Numbering::Rows(range.start), &mut streams)

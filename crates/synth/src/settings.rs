@@ -1,10 +1,12 @@
-//! What a fit is told: method, seed and the few numbers of the three methods.
+//! What a fit is told: method, seed and the few numbers of the methods.
 
 use serde::{Deserialize, Serialize};
-use twinmart_tables::{Error, Method, Project, ResampleUnit, Result};
+use twinmart_tables::{Error, Method, Preset, Project, ResampleUnit, Result};
 
 /// Neighbours beyond this number cost memory and are never similar.
 const MOST_NEIGHBOURS: usize = 100;
+/// A year.
+const LONGEST_MINUTES: f64 = 525_600.0;
 
 /// Settings of one fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,12 @@ pub struct FitSettings {
     pub weights: Option<String>,
     /// `interpolate`: number of nearest neighbours.
     pub neighbours: usize,
+    /// `autoregressive`: size of the model.
+    pub preset: Preset,
+    /// `autoregressive`: steps of learning at most; 0 = until the held-out likelihood stops improving.
+    pub steps: u64,
+    /// `autoregressive`: minutes of learning a table, at most.
+    pub max_minutes: f64,
 }
 
 impl FitSettings {
@@ -30,6 +38,9 @@ impl FitSettings {
             unit: project.synthesis.unit,
             weights: project.synthesis.weights.clone(),
             neighbours: project.synthesis.neighbours,
+            preset: project.synthesis.preset,
+            steps: project.synthesis.steps,
+            max_minutes: project.synthesis.max_minutes,
         };
         settings.check()?;
         Ok(settings)
@@ -40,6 +51,16 @@ impl FitSettings {
         if self.neighbours == 0 || self.neighbours > MOST_NEIGHBOURS {
             return Err(Error::usage(format!("neighbours = {} is out of range", self.neighbours))
                 .remedy(format!("give a number from 1 to {MOST_NEIGHBOURS}"))
+                .into());
+        }
+        if !(self.max_minutes > 0.0 && self.max_minutes <= LONGEST_MINUTES) {
+            return Err(Error::usage(format!("max_minutes = {} is out of range", self.max_minutes))
+                .remedy(format!("give a number above 0, at most {LONGEST_MINUTES}"))
+                .into());
+        }
+        if self.method == Method::Autoregressive && self.preset != Preset::Small {
+            return Err(Error::usage("the presets base and large are not part of this version")
+                .remedy("use the preset small")
                 .into());
         }
         Ok(())
@@ -54,7 +75,7 @@ mod tests {
     fn the_command_line_overrules_the_project() {
         let mut project = Project::default();
         project.project.seed = 3;
-        project.synthesis.method = "replicate".into();
+        project.synthesis.method = Some("replicate".into());
         let plain = FitSettings::of_project(&project, None, None).unwrap();
         assert_eq!((plain.method, plain.seed), (Method::Replicate, 3));
         let other = FitSettings::of_project(&project, Some(Method::Independent), Some(4)).unwrap();

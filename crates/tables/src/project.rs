@@ -279,19 +279,27 @@ pub enum Method {
     Replicate,
     /// Between real neighbours: SMOTE, SMOTE-NC; crossover of similar users.
     Interpolate,
+    /// Every column given those before it, by a learned model.
+    Autoregressive,
     /// Every column by itself.
     Independent,
 }
 
 impl Method {
     /// All methods of this version.
-    pub const ALL: [Method; 3] = [Method::Replicate, Method::Interpolate, Method::Independent];
+    pub const ALL: [Method; 4] = [Method::Autoregressive, Method::Interpolate, Method::Replicate, Method::Independent];
+
+    /// True where a model of this kind is made of training rows.
+    pub fn keeps_rows(self) -> bool {
+        matches!(self, Method::Replicate | Method::Interpolate)
+    }
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Method::Replicate => "replicate",
             Method::Interpolate => "interpolate",
+            Method::Autoregressive => "autoregressive",
             Method::Independent => "independent",
         }
     }
@@ -301,7 +309,7 @@ impl Method {
         Method::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
             let names = Method::ALL.map(Method::name);
             let what = match text {
-                "gan" | "autoregressive" => format!("the method `{text}` is not part of this version"),
+                "gan" => format!("the method `{text}` is not part of this version"),
                 _ => format!("`{text}` is not a method{}", nearest(text, &names)),
             };
             Error::usage(what).remedy(format!("use one of {}", names.join(", "))).into()
@@ -337,9 +345,9 @@ pub enum ResampleUnit {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SynthesisSection {
-    /// The method's name; checked by [`Method::parse`].
-    #[serde(default = "default_method")]
-    pub method: String,
+    /// The method's name, checked by [`Method::parse`]; without one, the best for the tables ([`Project::method`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// Size of a learned model.
     #[serde(default)]
     pub preset: Preset,
@@ -360,9 +368,6 @@ pub struct SynthesisSection {
     pub neighbours: usize,
 }
 
-fn default_method() -> String {
-    "interpolate".into()
-}
 fn default_minutes() -> f64 {
     10.0
 }
@@ -373,7 +378,7 @@ fn default_neighbours() -> usize {
 impl Default for SynthesisSection {
     fn default() -> Self {
         SynthesisSection {
-            method: default_method(),
+            method: None,
             preset: Preset::default(),
             steps: 0,
             max_minutes: default_minutes(),
@@ -423,7 +428,14 @@ impl Project {
 
     /// The method of `[synthesis]`.
     pub fn method(&self) -> Result<Method> {
-        Method::parse(&self.synthesis.method)
+        match &self.synthesis.method {
+            Some(name) => Method::parse(name),
+            // Users and their events are made together, which the learned method does not do yet.
+            None if self.tables_of(Role::Users).next().is_some() && self.tables_of(Role::Events).next().is_some() => {
+                Ok(Method::Interpolate)
+            }
+            None => Ok(Method::Autoregressive),
+        }
     }
 
     /// Tables of a role, in file order.
@@ -485,7 +497,7 @@ impl Project {
                 .remedy("give a number between 0 and 1, or a file of user ids")
                 .into());
         }
-        Method::parse(&self.synthesis.method).map(|_| ())
+        self.method().map(|_| ())
     }
 
     fn check_table(&self, name: &str, table: &TableDefinition) -> Result<()> {

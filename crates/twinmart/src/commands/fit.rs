@@ -3,12 +3,12 @@
 use crate::pipeline::{Parts, settings};
 use crate::screen::Screen;
 use std::path::PathBuf;
-use twinmart_tables::{AtomicFile, Result};
+use twinmart_tables::{AtomicFile, Method, Preset, Result};
 
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent"
+    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2"
 )]
 pub(crate) struct Arguments {
     /// A project file, or one data file
@@ -16,30 +16,47 @@ pub(crate) struct Arguments {
     /// The model file to write
     #[arg(long, value_name = "M.twin")]
     out: PathBuf,
-    /// replicate, interpolate or independent [default: the project's, else interpolate]
+    /// autoregressive, interpolate, replicate or independent [default: the project's, else the best for its tables]
     #[arg(long)]
     method: Option<String>,
-    /// Size of a learned model: small, base or large (the present methods learn nothing that has a size)
-    #[arg(long, value_parser = ["small", "base", "large"])]
-    preset: Option<String>,
-    /// Stop learning after this many minutes (the present methods stop by themselves)
+    /// Size of a learned model: small, base or large
+    #[arg(long, value_parser = preset)]
+    preset: Option<Preset>,
+    /// Stop learning a table after this many minutes [default: the project's, else 10]
     #[arg(long, value_name = "M")]
     max_minutes: Option<f64>,
-    /// Passes over the data (the present methods make one)
-    #[arg(long, value_name = "N")]
-    epochs: Option<u32>,
+    /// Steps of learning at most [default: until the held-out likelihood stops improving]
+    #[arg(long, value_name = "N", alias = "epochs")]
+    steps: Option<u64>,
     /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
 }
 
+fn preset(name: &str) -> std::result::Result<Preset, String> {
+    match name {
+        "small" => Ok(Preset::Small),
+        "base" => Ok(Preset::Base),
+        "large" => Ok(Preset::Large),
+        _ => Err("use small, base or large".into()),
+    }
+}
+
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
     drop(AtomicFile::create(&arguments.out, arguments.overwrite)?);
-    if arguments.preset.is_some() || arguments.max_minutes.is_some() || arguments.epochs.is_some() {
-        screen.progress.warn("--preset, --max-minutes and --epochs change nothing: this method has no training steps");
-    }
     let loaded = twinmart_sources::load(&arguments.input, &screen.progress)?;
-    let settings = settings(&loaded.project, arguments.method.as_deref(), screen.seed(loaded.project.project.seed))?;
+    let mut settings =
+        settings(&loaded.project, arguments.method.as_deref(), screen.seed(loaded.project.project.seed))?;
+    settings.preset = arguments.preset.unwrap_or(settings.preset);
+    settings.max_minutes = arguments.max_minutes.unwrap_or(settings.max_minutes);
+    settings.steps = arguments.steps.unwrap_or(settings.steps);
+    let learns = settings.method == Method::Autoregressive;
+    if !learns && (arguments.preset.is_some() || arguments.max_minutes.is_some() || arguments.steps.is_some()) {
+        screen.progress.warn(&format!(
+            "--preset, --max-minutes and --steps change nothing: the method {} has no training steps",
+            settings.method.name()
+        ));
+    }
     let parts = Parts::of(&loaded.shop, settings.seed)?;
     let model = twinmart_synth::fit(&parts.train, &settings, &screen.progress)?;
     model.save(&arguments.out, arguments.overwrite)?;
