@@ -1,6 +1,6 @@
 //! The distribution of one column, without the values of few people: analyse parts, merge, freeze, draw.
 //!
-//! Categories are a [`Category`], ordered values a [`Number`]; a value held by fewer than t different people
+//! Categories are a list of values with counts, ordered values a run of segments; a value held by fewer than t different people
 //! ([`PersonThreshold`]) never comes out, its share goes to the values that stay. Missing values are a share of their own.
 //! Where nothing may come out, every draw is missing, or, in a column that cannot be missing, the same placeholder (`text`,
 //! `0`, `false`).

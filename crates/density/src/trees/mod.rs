@@ -1,11 +1,11 @@
 //! Boosted trees: the distribution of every sub-column given those before it, one ensemble each.
 //!
 //! The joint distribution is the product over the sub-columns in their order (chain rule). Each factor is a softmax of
-//! boosted trees ([`boost`]) over the nodes that the row has reached in earlier columns, learned for each sub-column by
+//! boosted trees (`boost.rs`) over the nodes that the row has reached in earlier columns, learned for each sub-column by
 //! itself: so sub-columns are learned side by side, and the result does not depend on how many threads do it.
 //!
 //! Known codes that stand after unknown ones are honoured by a particle filter (Gordon, Salmond & Smith 1993; Doucet &
-//! Johansen 2009, §3): each such row is drawn [`PARTICLES`] times in step, weighted by the likelihood of every known code,
+//! Johansen 2009, §3): each such row is drawn 32 times in step, weighted by the likelihood of every known code,
 //! resampled there, and one is kept. The draw is exact in the limit of many particles.
 
 mod boost;
