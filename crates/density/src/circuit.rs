@@ -11,8 +11,9 @@
 //! held-out likelihood gains; circuits from other starts are averaged while that gains.
 
 use crate::mixture::{
-    Data, at, base_likelihood, bases_are_sound, chains, chains_are_sound, draw, is_past, log_sum, logarithm, pick, sum,
+    Data, at, base_likelihood, bases_are_sound, chains, chains_are_sound, draw, is_past, log_sum, logarithm, sum,
 };
+use crate::pick::pick;
 use crate::{Fitting, Parts, RowDensity, UNKNOWN};
 use rand::Rng;
 use rayon::prelude::*;

@@ -9,15 +9,14 @@ pub mod circuit;
 mod exponential;
 pub mod mixture;
 pub mod network;
+mod pick;
 pub mod trees;
 
 use std::fmt::Debug;
 use std::time::Instant;
 use twinmart_encode::codes::Codes;
+pub use twinmart_encode::codes::UNKNOWN;
 use twinmart_tables::{Draws, Progress, Stream};
-
-/// A code that is not known and is to be drawn.
-pub const UNKNOWN: u32 = u32::MAX;
 
 /// A learned joint distribution of the sub-columns of a table.
 pub trait RowDensity: Debug + Send + Sync {

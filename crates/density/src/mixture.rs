@@ -12,6 +12,7 @@
 //! estimation for improving Gaussian mixture probability density estimates", 1998).
 
 use crate::exponential::exponential;
+use crate::pick::pick;
 use crate::{Fitting, Parts, RowDensity, UNKNOWN};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -582,22 +583,6 @@ pub(crate) fn logarithm(x: f32) -> f32 {
     let series = series * t2 + 1.0 / 3.0;
     let series = series * t2 + 1.0;
     exponent as f32 * std::f32::consts::LN_2 + 2.0 * t * series
-}
-
-/// The position at which the running total of weights passes `at` of the whole.
-pub(crate) fn pick(weights: impl Iterator<Item = f32> + Clone, at: f32) -> u32 {
-    let mut left = at * weights.clone().sum::<f32>();
-    let mut last = 0;
-    for (position, weight) in weights.enumerate() {
-        if weight > 0.0 {
-            last = position;
-            if left < weight {
-                break;
-            }
-            left -= weight;
-        }
-    }
-    last as u32
 }
 
 /// Draws a code below the node `above`, given a state; `factors` is `[nodes][width]`.

@@ -9,6 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A code that is not known: of a value that its column does not have, or one still to be drawn.
+pub const UNKNOWN: u32 = u32::MAX;
+
 /// One integer variable of an encoded row: which child of the node so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubColumn {

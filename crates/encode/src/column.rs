@@ -5,7 +5,7 @@
 use crate::category::Category;
 use crate::cells::{Cells, Resolution};
 use crate::chain::Chain;
-use crate::codes::SubColumn;
+use crate::codes::{SubColumn, UNKNOWN};
 use crate::grid::{Numbers, is_ordered};
 use crate::marginal::placeholder;
 use crate::moment::{Moment, ticks_per_day, whole};
@@ -20,9 +20,6 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use twinmart_privacy::PersonThreshold;
 use twinmart_tables::{ColumnKind, Result};
-
-/// A leaf or code that a column does not have.
-pub const UNKNOWN: u32 = u32::MAX;
 
 /// How a column is encoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ mod category;
 mod cells;
 mod chain;
 pub mod codes;
-pub mod column;
+mod column;
 pub mod grid;
 pub mod marginal;
 mod moment;

@@ -1,8 +1,8 @@
 //! A whole table as codes and back.
 
 use crate::cells::Resolution;
-use crate::codes::{Codes, SubColumn};
-use crate::column::{ColumnEncoding, UNKNOWN};
+use crate::codes::{Codes, SubColumn, UNKNOWN};
+use crate::column::ColumnEncoding;
 use crate::moment::ticks_per_day;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;

@@ -2,7 +2,8 @@
 //!
 //! A text is a run of words and numbers, each with the marks behind it. Words that at least t people use are kept; any other word is only its shape
 //! (letters, capitals, digits), written with random letters. The order of words is that of a first-order Markov chain whose
-//! steps at least t people share. So a new text reads like the old ones and repeats no one's.
+//! steps at least t people share. So a new text reads like the old ones. It may meet an existing one by chance: a name made of
+//! common words, a number of few digits.
 
 use crate::category::Category;
 use crate::observed::{Key, Observed};

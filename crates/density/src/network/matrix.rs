@@ -185,20 +185,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let (rows, n) = (128, 256);
-        let (x, weights) = (numbers(rows * n, 1), numbers(n * n, 2));
-        let mut out = vec![0.0; rows * n];
-        let mut gradient = vec![0.0; n * n];
-        let work = (200 * 2 * rows * n * n) as f64 / 1e9;
-        let at = std::time::Instant::now();
-        (0..200).for_each(|_| multiply_add(&x, n, &weights, &mut out));
-        let forward = at.elapsed().as_secs_f64();
-        (0..200).for_each(|_| outer_add(&x, n, &out, n, &mut gradient));
-        let both = at.elapsed().as_secs_f64();
-        println!("{:.1} and {:.1} GFLOP/s", work / forward, work / (both - forward));
-    }
 }

@@ -10,6 +10,7 @@ mod orders;
 mod pass;
 mod train;
 
+use crate::pick::pick;
 use crate::{Fitting, Parts, RowDensity, UNKNOWN};
 use layout::{Layout, Shape};
 use pass::{Pass, Question};
@@ -92,7 +93,7 @@ impl Network {
             let asked: Vec<usize> = (0..streams.len()).filter(|r| codes[r * width + p] == UNKNOWN).collect();
             let probabilities = self.conditionals(layout, p, &asked, &inputs, &above);
             for (row, probabilities) in asked.iter().zip(probabilities.chunks_exact(layout.heads[p].outputs)) {
-                codes[row * width + p] = pick(probabilities, streams[*row].random());
+                codes[row * width + p] = pick(probabilities.iter().copied(), streams[*row].random());
             }
             for (row, above) in above.iter_mut().enumerate() {
                 *above = s.child(*above, codes[row * width + p]);
@@ -293,21 +294,6 @@ fn log_frequencies(sub_column: &SubColumn, outputs: usize, above: &[u32], codes:
         }
     }
     counts
-}
-
-/// The code at which the running total of the probabilities passes `at` of the whole.
-fn pick(probabilities: &[f32], at: f32) -> u32 {
-    let total: f32 = probabilities.iter().sum();
-    let mut left = at * total;
-    let mut last = 0;
-    for (code, p) in probabilities.iter().enumerate().filter(|(_, p)| **p > 0.0) {
-        last = code;
-        if left < *p {
-            break;
-        }
-        left -= p;
-    }
-    last as u32
 }
 
 /// True where sub-columns form chains whose levels fit together, within bounds that keep offsets far from overflow.

@@ -138,7 +138,9 @@ impl Learner<'_> {
                 done = late.into_iter().flatten().collect();
             } else {
                 for (learned, new) in done.iter_mut().zip(late) {
-                    *learned = new.unwrap_or_else(|| std::mem::replace(learned, Learned::nothing()));
+                    if let Some(new) = new {
+                        *learned = new;
+                    }
                 }
             }
             reached = rounds;
@@ -203,12 +205,6 @@ impl Learner<'_> {
         let mut chosen: Vec<usize> = ranked.into_iter().take(MOST_INPUTS).map(|(input, _)| input).collect();
         chosen.sort_unstable();
         chosen
-    }
-}
-
-impl Learned {
-    fn nothing() -> Learned {
-        Learned { target: Target { inputs: Vec::new(), base: Vec::new(), trees: Vec::new() }, unfinished: false }
     }
 }
 

@@ -15,6 +15,7 @@ mod learn;
 mod leaves;
 
 use crate::exponential::softmax;
+use crate::pick::pick;
 use crate::{RowDensity, UNKNOWN};
 use boost::{IMPOSSIBLE, Tree, add_tree, start, width};
 use features::Feature;
@@ -230,7 +231,9 @@ impl<'a> Walk<'a> {
                 let members = sub_column.members[above[at] as usize];
                 let known = self.known[p][at / self.particles];
                 *code = match known {
-                    UNKNOWN => pick(&row[..members as usize], streams[self.rows[at / self.particles]].random()),
+                    UNKNOWN => {
+                        pick(row[..members as usize].iter().copied(), streams[self.rows[at / self.particles]].random())
+                    }
                     // A code that this particle's node does not have: the particle is lost, whatever it does.
                     known if known >= members => {
                         weights[at] = 0.0;
@@ -299,22 +302,6 @@ impl<'a> Walk<'a> {
 fn reorder<T: Copy>(values: &mut [T], from: &[usize], to: std::ops::Range<usize>) {
     let moved: Vec<T> = from.iter().map(|f| values[*f]).collect();
     values[to].copy_from_slice(&moved);
-}
-
-/// The code at which the running total passes the share `at` of the whole.
-fn pick(weights: &[f32], at: f32) -> u32 {
-    let mut left = at * weights.iter().sum::<f32>();
-    let mut last = 0;
-    for (code, weight) in weights.iter().enumerate() {
-        if *weight > 0.0 {
-            last = code;
-            if left < *weight {
-                break;
-            }
-            left -= weight;
-        }
-    }
-    last as u32
 }
 
 #[cfg(test)]

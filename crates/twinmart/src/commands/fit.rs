@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Size of a learned model: small, base or large
     #[arg(long, value_parser = preset)]
     preset: Option<Preset>,
-    /// Stop learning a table after this many minutes [default: the project's, else 10]
+    /// Stop learning a table after this many minutes, but not before a first model [default: the project's, else 10]
     #[arg(long, value_name = "M")]
     max_minutes: Option<f64>,
     /// Steps of learning at most [default: until the held-out likelihood stops improving]
