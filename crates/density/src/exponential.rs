@@ -1,5 +1,7 @@
 //! Softmax of many short rows, with an exponential that compiles to vector instructions.
 
+use crate::vectorized::vectorized;
+
 /// e^x for x ≤ 88, to a relative error of 2e-7; 0 below −87. Range reduction x = n·ln 2 + r, |r| ≤ ½ ln 2, and a
 /// polynomial in r (Cody & Waite, "Software Manual for the Elementary Functions", 1980, ch. 6).
 #[inline(always)]
@@ -7,7 +9,8 @@ pub(crate) fn exponential(x: f32) -> f32 {
     /// Adding and subtracting 1.5·2²³ rounds to a whole number.
     const ROUND: f32 = 12_582_912.0;
     let x = x.max(-87.0);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
     let p = 1.987_569_1e-4;
     let p = p * r + 1.398_199_9e-3;
@@ -16,31 +19,43 @@ pub(crate) fn exponential(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    y * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // The last bits of `rounded` are n: no conversion.
+    y * f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23)
 }
 
 /// Turns scores into probabilities, in place; `scores` is one row.
 #[inline(always)]
 pub(crate) fn softmax(scores: &mut [f32]) {
-    let mut largest = f32::NEG_INFINITY;
-    for x in scores.iter() {
-        largest = largest.max(*x);
-    }
-    for x in scores.iter_mut() {
-        *x = exponential(*x - largest);
-    }
-    // Eight partial sums, folded in a fixed order: vector instructions, and the same bits everywhere.
-    let mut partial = [0f32; 8];
-    let mut chunks = scores.chunks_exact(8);
-    for chunk in &mut chunks {
-        for (sum, x) in partial.iter_mut().zip(chunk) {
-            *sum += x;
+    // Eight partial results, folded in a fixed order: vector instructions, and the same bits everywhere.
+    let (chunks, rest) = scores.as_chunks_mut::<8>();
+    let mut largest = [f32::NEG_INFINITY; 8];
+    for chunk in chunks.iter() {
+        for (largest, x) in largest.iter_mut().zip(chunk) {
+            *largest = if *x > *largest { *x } else { *largest };
         }
     }
-    let rest: f32 = chunks.remainder().iter().sum();
+    let largest = largest.iter().chain(rest.iter()).fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+    let mut partial = [0f32; 8];
+    for chunk in chunks.iter_mut() {
+        for (sum, x) in partial.iter_mut().zip(chunk) {
+            *x = exponential(*x - largest);
+            *sum += *x;
+        }
+    }
+    rest.iter_mut().for_each(|x| *x = exponential(*x - largest));
+    let rest: f32 = rest.iter().sum();
     let scale = 1.0 / (partial.iter().sum::<f32>() + rest);
     for x in scores.iter_mut() {
         *x *= scale;
+    }
+}
+
+vectorized! {
+    /// Turns rows of `width` scores into probabilities, in place.
+    pub(crate) fn softmax_rows<'a>(scores: &'a mut [f32], width: usize) {
+        for row in scores.chunks_exact_mut(width) {
+            softmax(row);
+        }
     }
 }
 

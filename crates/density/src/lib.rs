@@ -11,6 +11,7 @@ pub mod mixture;
 pub mod network;
 mod pick;
 pub mod trees;
+mod vectorized;
 
 use std::fmt::Debug;
 use std::time::Instant;

@@ -9,6 +9,7 @@ use super::features::Feature;
 use super::grow::{Grower, Growth, LANES, SKETCH, Structure, Sums};
 use super::leaves::LeafFinder;
 use crate::exponential::softmax;
+use crate::vectorized::vectorized;
 use rand::Rng;
 use std::time::Instant;
 use twinmart_encode::codes::SubColumn;
@@ -139,7 +140,7 @@ fn trial(problem: &Problem, leaves: usize, task: &Task) -> Result<Option<Trial>>
         let patience = (PATIENCE / ensemble.rate).round() as usize;
         let width = ensemble.width;
         let mut scores = start(&ensemble.base, width, &validation.parents);
-        let mut leaf_numbers = vec![0u16; validation.codes.len()];
+        let mut leaf_numbers = vec![0u8; validation.codes.len()];
         let mut curve = vec![loss(&scores, width, &validation.codes)];
         let (mut best, mut ended) = (0, false);
         while !ended && ensemble.trees.len() < problem.rounds {
@@ -151,13 +152,9 @@ fn trial(problem: &Problem, leaves: usize, task: &Task) -> Result<Option<Trial>>
                 ended = true;
                 break;
             }
-            add_tree(
-                &ensemble.trees[ensemble.trees.len() - 1],
-                width,
-                &validation.bins(),
-                &mut leaf_numbers,
-                &mut scores,
-            );
+            let tree = &ensemble.trees[ensemble.trees.len() - 1];
+            let finder = LeafFinder::new(&tree.structure);
+            add_tree(tree, &finder, width, &validation.bins(), &mut leaf_numbers, &mut scores);
             curve.push(loss(&scores, width, &validation.codes));
             if curve[curve.len() - 1] < curve[best] {
                 best = curve.len() - 1;
@@ -263,31 +260,47 @@ fn rate(rows: usize) -> f32 {
     (RATES[0] * (rows as f32 / FEW_ROWS).powf(0.6)).clamp(RATES[0], RATES[1])
 }
 
-/// Adds a tree's values to the scores of rows: `scores` is `[rows][width]`, `bins` `[features][rows]`.
-pub(crate) fn add_tree(tree: &Tree, width: usize, bins: &[&[u8]], leaves: &mut [u16], scores: &mut [f32]) {
-    let mut finder = LeafFinder::new(&tree.structure);
-    pulp::Arch::new().dispatch(|| {
-        finder.find(bins, leaves);
+/// Adds a tree's values to the scores of rows: `scores` is `[rows][width]`, `bins` `[features][rows]`; `leaves` is room for
+/// the leaf of each row.
+pub(crate) fn add_tree(
+    tree: &Tree,
+    finder: &LeafFinder,
+    width: usize,
+    bins: &[&[u8]],
+    leaves: &mut [u8],
+    scores: &mut [f32],
+) {
+    finder.find(bins, leaves);
+    add_leaves(&tree.values, width, leaves, scores);
+}
+
+vectorized! {
+    /// Adds to the scores of each row the values of its leaf.
+    fn add_leaves<'a>(values: &'a [f32], width: usize, leaves: &'a [u8], scores: &'a mut [f32]) {
         match width {
-            8 => add_leaves::<8>(tree, leaves, scores),
-            16 => add_leaves::<16>(tree, leaves, scores),
+            8 => add_leaves_of::<1>(values, leaves, scores),
+            16 => add_leaves_of::<2>(values, leaves, scores),
+            24 => add_leaves_of::<3>(values, leaves, scores),
+            32 => add_leaves_of::<4>(values, leaves, scores),
             _ => {
                 for (leaf, scores) in leaves.iter().zip(scores.chunks_exact_mut(width)) {
-                    add_to(scores, &tree.values[usize::from(*leaf) * width..][..width]);
+                    add_to(scores, &values[usize::from(*leaf) * width..][..width]);
                 }
             }
         }
-    });
+    }
 }
 
-/// For widths known to the compiler.
+/// For numbers of vectors known to the compiler.
 #[inline(always)]
-fn add_leaves<const WIDTH: usize>(tree: &Tree, leaves: &[u16], scores: &mut [f32]) {
-    let (values, _) = tree.values.as_chunks::<WIDTH>();
-    let (scores, _) = scores.as_chunks_mut::<WIDTH>();
+fn add_leaves_of<const VECTORS: usize>(values: &[f32], leaves: &[u8], scores: &mut [f32]) {
+    let (values, _) = values.as_chunks::<8>().0.as_chunks::<VECTORS>();
+    let (scores, _) = scores.as_chunks_mut::<8>().0.as_chunks_mut::<VECTORS>();
     for (leaf, scores) in leaves.iter().zip(scores) {
-        for (score, value) in scores.iter_mut().zip(&values[usize::from(*leaf)]) {
-            *score += value;
+        for (scores, values) in scores.iter_mut().zip(&values[usize::from(*leaf)]) {
+            for (score, value) in scores.iter_mut().zip(values) {
+                *score += value;
+            }
         }
     }
 }

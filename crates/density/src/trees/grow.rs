@@ -15,9 +15,13 @@ pub(crate) const SKETCH: usize = LANES - 1;
 /// A bin's sums: projections of gradients, then rows.
 pub(crate) type Sums = [f32; LANES];
 
+/// Leaves of a tree at most: they are the bits of a word.
+pub(crate) const MOST_LEAVES: usize = 64;
+
 /// How trees grow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Growth {
+    /// At most [`MOST_LEAVES`].
     pub(crate) leaves: usize,
     pub(crate) rows_per_leaf: f32,
     pub(crate) ridge: f32,
@@ -57,7 +61,7 @@ impl Structure {
 
     /// True where this is one tree over `features` features: every node but the root and every leaf has one parent before it.
     pub(crate) fn is_sound(&self, features: usize) -> bool {
-        if self.nodes.len() >= usize::from(i16::MAX as u16) {
+        if self.leaves() > MOST_LEAVES {
             return false;
         }
         let mut seen_nodes = vec![false; self.nodes.len()];

@@ -14,12 +14,13 @@ mod grow;
 mod learn;
 mod leaves;
 
-use crate::exponential::softmax;
+use crate::exponential::softmax_rows;
 use crate::pick::pick;
 use crate::{RowDensity, UNKNOWN};
 use boost::{IMPOSSIBLE, Tree, add_tree, start, width};
 use features::Feature;
 use grow::Structure;
+use leaves::LeafFinder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use twinmart_encode::codes::{Codes, SubColumn, nodes, parents};
@@ -51,6 +52,9 @@ struct Target {
     base: Vec<f32>,
     trees: Vec<Tree>,
 }
+
+/// By sub-column and tree.
+type Finders = Vec<Vec<LeafFinder>>;
 
 /// All of [`Trees`] but the numbers in base and leaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,15 +150,26 @@ impl Trees {
 
     /// Probabilities of the codes of sub-column `p`, `[rows][width]`, for rows whose inputs have the bins `bins` and that have
     /// reached the nodes `above`.
-    fn probabilities(&self, p: usize, bins: &[Vec<u8>], above: &[u32], leaves: &mut [u16]) -> Vec<f32> {
+    fn probabilities(
+        &self,
+        p: usize,
+        finders: &Finders,
+        bins: &[Vec<u8>],
+        above: &[u32],
+        leaves: &mut [u8],
+    ) -> Vec<f32> {
         let (target, width) = (&self.targets[p], width(&self.sub_columns[p]));
         let mut scores = start(&target.base, width, above);
         let inputs: Vec<&[u8]> = target.inputs.iter().map(|i| &bins[*i as usize][..]).collect();
-        for tree in &target.trees {
-            add_tree(tree, width, &inputs, leaves, &mut scores);
+        for (tree, finder) in target.trees.iter().zip(&finders[p]) {
+            add_tree(tree, finder, width, &inputs, leaves, &mut scores);
         }
-        pulp::Arch::new().dispatch(|| scores.chunks_exact_mut(width).for_each(softmax));
+        softmax_rows(&mut scores, width);
         scores
+    }
+
+    fn finders(&self) -> Finders {
+        self.targets.iter().map(|t| t.trees.iter().map(|tree| LeafFinder::new(&tree.structure)).collect()).collect()
     }
 
     fn bins(&self, p: usize, reached: &[u32]) -> Vec<u8> {
@@ -165,11 +180,12 @@ impl Trees {
 impl RowDensity for Trees {
     fn fill(&self, values: &mut [Vec<u32>], streams: &mut [Stream]) {
         let rows = streams.len();
+        let finders = self.finders();
         let late: Vec<bool> = (0..rows).map(|row| knows_after_unknown(values, row)).collect();
         for (is_late, particles) in [(false, 1), (true, PARTICLES)] {
             let chosen: Vec<usize> = (0..rows).filter(|row| late[*row] == is_late).collect();
             for rows in chosen.chunks(BLOCK / particles) {
-                let mut walk = Walk::begin(self, values, rows, particles);
+                let mut walk = Walk::begin(self, &finders, values, rows, particles);
                 walk.go(streams);
                 walk.end(values, streams);
             }
@@ -180,10 +196,11 @@ impl RowDensity for Trees {
         let above = parents(&self.sub_columns, &rows.values);
         let reached = self.sub_columns.iter().enumerate().map(|(p, s)| nodes(s, &above[p], &rows.values[p]));
         let bins: Vec<Vec<u8>> = reached.enumerate().map(|(p, reached)| self.bins(p, &reached)).collect();
+        let finders = self.finders();
         let mut sums = vec![0.0; rows.rows()];
-        let mut leaves = vec![0u16; rows.rows()];
+        let mut leaves = vec![0u8; rows.rows()];
         for (p, sub_column) in self.sub_columns.iter().enumerate() {
-            let probabilities = self.probabilities(p, &bins, &above[p], &mut leaves);
+            let probabilities = self.probabilities(p, &finders, &bins, &above[p], &mut leaves);
             let rows = probabilities.chunks_exact(width(sub_column)).zip(&rows.values[p]).zip(&mut sums);
             for ((row, code), sum) in rows {
                 *sum += f64::from(row[*code as usize].max(f32::MIN_POSITIVE)).ln();
@@ -202,6 +219,7 @@ fn knows_after_unknown(values: &[Vec<u32>], row: usize) -> bool {
 /// Drawing some rows, sub-column by sub-column; every row is drawn by `particles` particles side by side.
 struct Walk<'a> {
     trees: &'a Trees,
+    finders: &'a Finders,
     rows: &'a [usize],
     particles: usize,
     /// What is known: `[sub_columns][rows]`.
@@ -213,17 +231,23 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn begin(trees: &'a Trees, values: &[Vec<u32>], rows: &'a [usize], particles: usize) -> Walk<'a> {
+    fn begin(
+        trees: &'a Trees,
+        finders: &'a Finders,
+        values: &[Vec<u32>],
+        rows: &'a [usize],
+        particles: usize,
+    ) -> Walk<'a> {
         let known = values.iter().map(|v| rows.iter().map(|row| v[*row]).collect()).collect();
-        Walk { trees, rows, particles, known, codes: Vec::new(), reached: Vec::new(), bins: Vec::new() }
+        Walk { trees, finders, rows, particles, known, codes: Vec::new(), reached: Vec::new(), bins: Vec::new() }
     }
 
     fn go(&mut self, streams: &mut [Stream]) {
         let all = self.rows.len() * self.particles;
-        let mut leaves = vec![0u16; all];
+        let mut leaves = vec![0u8; all];
         for (p, sub_column) in self.trees.sub_columns.iter().enumerate() {
             let above = if sub_column.level == 0 { vec![0; all] } else { self.reached[p - 1].clone() };
-            let probabilities = self.trees.probabilities(p, &self.bins, &above, &mut leaves);
+            let probabilities = self.trees.probabilities(p, self.finders, &self.bins, &above, &mut leaves);
             let width = width(sub_column);
             let mut codes = vec![0u32; all];
             let mut weights = vec![1f32; all];
