@@ -150,6 +150,11 @@ impl RowDensity for Circuit {
         };
         base.into_iter().enumerate().map(of).collect()
     }
+
+    fn numbers(&self) -> usize {
+        let of_trees = self.members.iter().flat_map(|m| m.transitions.iter().chain(&m.factors));
+        self.base.iter().chain(of_trees).map(Vec::len).sum()
+    }
 }
 
 /// What the known codes of one row say to each state of each chain.

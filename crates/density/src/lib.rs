@@ -27,6 +27,9 @@ pub trait RowDensity: Debug + Send + Sync {
 
     /// Natural logarithm of the probability of each row.
     fn log_likelihood(&self, rows: &Codes) -> Vec<f64>;
+
+    /// How many numbers it holds: frequencies, probabilities, weights.
+    fn numbers(&self) -> usize;
 }
 
 /// What every fit is told.

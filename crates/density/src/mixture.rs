@@ -161,6 +161,10 @@ impl RowDensity for Mixture {
         };
         base.into_iter().enumerate().map(of).collect()
     }
+
+    fn numbers(&self) -> usize {
+        self.log_weights.len() + self.base.iter().chain(&self.factors).map(Vec::len).sum::<usize>()
+    }
 }
 
 /// Adds mixtures from other starts while their average gains on the held-out rows; two in vain end it.

@@ -171,6 +171,10 @@ impl RowDensity for Network {
         }
         sums
     }
+
+    fn numbers(&self) -> usize {
+        self.weights.len()
+    }
 }
 
 /// Complete rows of codes, with the nodes that they reach.

@@ -208,6 +208,10 @@ impl RowDensity for Trees {
         }
         sums
     }
+
+    fn numbers(&self) -> usize {
+        self.parts().1.len()
+    }
 }
 
 /// True where a known code follows an unknown one.
