@@ -15,7 +15,8 @@ each table. A peer sees train.parquet only. `run` writes FILE.parquet with as ma
 columns and types, and FILE.json with the costs. `all` runs every peer on every table and lets the judge write
 FILE.score.json, one process at a time; what is there already is skipped, what failed is recorded as "error" and tried
 again in the next call. --only takes patterns of TABLE.PEER, worked off in the order given. `table` prints Markdown; it
-takes any FILE.json with the same fields, so that runs of the product can lie in the same folder.
+takes any FILE.json with the same fields, so that what `twinmart bench rows TABLE --out RESULTS` keeps can lie in the same
+folder. Its FILE.score.json is measured by twinmart itself; for one judge of all, let JUDGE.py score its FILE.parquet.
 
 Settings: every peer has its own defaults, on the CPU with N threads (2; 1 gives the fairest processor seconds where
 others use the machine too). SDV detects the metadata from the data frame.
@@ -218,19 +219,22 @@ COLUMNS = ("peer", "indistinguishability", "utility (real)", "shapes", "accuracy
            "membership AUC", "fit s", "fit CPU s", "peak GB", "rows/s", "epochs")
 
 
+def shown(number, digits):
+    return "–" if number is None else f"{number:.{digits}f}"
+
+
 def cells(costs, score):
     if "error" in costs or "error" in score:
         return [costs["peer"], "failed"] + ["–"] * (len(COLUMNS) - 2)
     quality = ["–"] * 6
     if score:
-        quality = [f"{score['indistinguishability']:.3f}",
-                   f"{score['utility_synthetic']:.4f} ({score['utility_real']:.4f})", f"{score['column_shapes']:.4f}",
-                   f"{score['accuracy'] / score['accuracy_ceiling']:.4f}", f"{score['dcr_share']:.3f}",
-                   f"{score['membership_auc']:.3f}"]
-    epochs = costs.get("epochs")
-    return [costs["peer"], *quality, f"{costs['fit_seconds']:.0f}", f"{costs['fit_cpu_seconds']:.0f}",
-            f"{costs['peak_memory_bytes'] / 1e9:.2f}", f"{costs['rows_per_second']:.0f}",
-            "–" if epochs is None else f"{epochs:.0f}"]
+        utility = f"{shown(score['utility_synthetic'], 4)} ({shown(score['utility_real'], 4)})"
+        share = None if score["accuracy"] is None else score["accuracy"] / score["accuracy_ceiling"]
+        quality = [shown(score["indistinguishability"], 3), utility, shown(score["column_shapes"], 4), shown(share, 4),
+                   shown(score["dcr_share"], 3), shown(score["membership_auc"], 3)]
+    memory = costs["peak_memory_bytes"]
+    return [costs["peer"], *quality, shown(costs["fit_seconds"], 0), shown(costs["fit_cpu_seconds"], 0),
+            shown(memory and memory / 1e9, 2), shown(costs["rows_per_second"], 0), shown(costs.get("epochs"), 0)]
 
 
 def table(a):
