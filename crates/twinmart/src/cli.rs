@@ -51,6 +51,7 @@ enum Command {
     Train(commands::train::Arguments),
     Evaluate(commands::evaluate::Arguments),
     Recommend(commands::recommend::Arguments),
+    Bench(commands::bench::Arguments),
 }
 
 /// The exit status of the process.
@@ -95,5 +96,6 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(a) => commands::train::run(a, &screen),
         Command::Evaluate(a) => commands::evaluate::run(a, &screen),
         Command::Recommend(a) => commands::recommend::run(a, &screen),
+        Command::Bench(a) => commands::bench::run(a, &screen),
     }
 }

@@ -6,6 +6,7 @@
 //! `rank` trains recommenders on either; `assess` compares the two; [`pipeline::run`] does all of it, resumably.
 
 pub use twinmart_assess as assess;
+pub use twinmart_density as density;
 pub use twinmart_encode as encode;
 pub use twinmart_privacy as privacy;
 pub use twinmart_rank as rank;
@@ -13,6 +14,7 @@ pub use twinmart_sources as sources;
 pub use twinmart_synth as synth;
 pub use twinmart_tables as tables;
 
+mod bench;
 pub mod cli;
 mod commands;
 pub mod pipeline;

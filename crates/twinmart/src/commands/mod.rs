@@ -1,6 +1,7 @@
 //! One file per command: its flags with help and example, and what it does.
 
 pub(crate) mod assess;
+pub(crate) mod bench;
 pub(crate) mod clean;
 pub(crate) mod evaluate;
 pub(crate) mod fit;

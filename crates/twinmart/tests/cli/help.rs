@@ -4,12 +4,26 @@ use crate::shop;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 11] =
-    ["init", "profile", "clean", "fit", "sample", "run", "assess", "split", "train", "evaluate", "recommend"];
+const COMMANDS: [&str; 13] = [
+    "init",
+    "profile",
+    "clean",
+    "fit",
+    "sample",
+    "run",
+    "assess",
+    "split",
+    "train",
+    "evaluate",
+    "recommend",
+    "bench",
+    "bench rows",
+];
 
 /// The lines of a help text that start with `twinmart`, below «Example».
 fn examples(command: &str) -> Vec<String> {
-    let help = shop::succeed(&[command, "--help"]);
+    let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+    let help = shop::succeed(&words);
     let (_, after) = help.split_once("Example").unwrap_or_else(|| panic!("{command} --help has no example"));
     after.lines().map(str::trim).filter(|l| l.starts_with("twinmart ")).map(str::to_string).collect()
 }

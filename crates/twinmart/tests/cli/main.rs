@@ -1,6 +1,7 @@
 //! The product as its user meets it: the built binary on files.
 
 mod bad_input;
+mod bench;
 mod help;
 mod repeatable;
 mod shop;
