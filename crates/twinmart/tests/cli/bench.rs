@@ -108,7 +108,7 @@ fn methods_and_peers_side_by_side() {
 fn densities_at_equal_time() {
     let dir = tempfile::tempdir().unwrap();
     let table = write_table(dir.path(), 600);
-    let arguments = ["bench", "rows", table.to_str().unwrap(), "--densities", "--minutes", "0.03", "--json", "-q"];
+    let arguments = ["bench", "rows", table.to_str().unwrap(), "--densities", "--minutes", "0.2", "--json", "-q"];
     let result: Value = serde_json::from_str(&shop::succeed(&arguments)).unwrap();
     let table = &result["tables"][0];
     assert_eq!(
@@ -119,7 +119,7 @@ fn densities_at_equal_time() {
     let names: BTreeSet<&str> = families.iter().map(|f| f["family"].as_str().unwrap()).collect();
     assert_eq!(names, BTreeSet::from(["circuit", "mixture", "network", "trees"]));
     for family in families {
-        // Columns tell at least a third of a nat about each other, also to who has learned for two seconds only.
+        // Columns tell at least a third of a nat about each other.
         let gain = number(family, "log_likelihood") - number(table, "independent_log_likelihood");
         assert!(gain > 0.3 && gain < 5.0, "{family}");
         assert!(number(family, "fit_seconds") < 30.0 && number(family, "numbers") > 10.0, "{family}");
