@@ -5,43 +5,28 @@
 //! streams ─► density ─► codes ─► TableEncoding ─► columns        draw: row by row, from nothing but the row's stream
 //! ```
 //!
-//! Neither the encoding nor the density holds a training row: cells stand for the values of several people, and trees
-//! for the odds of cells. A reference to a table that is kept is a category; of one to a table that is made, only whether it
-//! is present is learned, and [`crate::rows::Frame`] draws the key.
+//! Neither the encoding ([`RowEncoding`]) nor the density holds a training row: cells stand for the values of several
+//! people, and trees for the odds of cells.
 
 use crate::container::{Entries, not_a_model};
+use crate::encoded::RowEncoding;
 use crate::independent::{from_json, to_json};
-use crate::manifest::{Making, Manifest, Origin, TableSpec};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt64Array};
-use arrow::compute::{is_not_null, take};
-use arrow::datatypes::{DataType, SchemaRef};
-use rand::{Rng, RngCore};
+use crate::manifest::{Manifest, TableSpec};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
+use rand::Rng;
 use rayon::prelude::*;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use twinmart_density::trees::Trees;
 use twinmart_density::{Fitting, RowDensity, UNKNOWN};
-use twinmart_encode::Resolution;
-use twinmart_encode::table::{ColumnInput, ColumnType, TableEncoding};
-use twinmart_privacy::PersonThreshold;
-use twinmart_tables::{ColumnKind, Draws, Error, Progress, Result, Stream};
+use twinmart_tables::{Draws, Error, Progress, Result, Stream};
 
 /// A learned model of one table's rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Autoregressive {
-    encoding: TableEncoding,
+    encoding: RowEncoding,
     density: Trees,
-}
-
-/// What of a column is learned.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Learned {
-    /// Its values, of this kind.
-    Values(ColumnKind),
-    /// Whether there is a value.
-    Presence,
-    /// Nothing: a new key.
-    Nothing,
 }
 
 impl Autoregressive {
@@ -55,16 +40,7 @@ impl Autoregressive {
     ) -> Result<Autoregressive> {
         let deadline = Instant::now() + Duration::from_secs_f64(manifest.settings.max_minutes * 60.0);
         let draws = Draws::new(manifest.seed);
-        let columns = columns(rows, spec, manifest)?;
-        let encoding = encoding(&columns, subjects, spec, draws)?;
-        for (position, column) in spec.columns.iter().enumerate().filter(|(p, _)| encoding.is_silent(*p)) {
-            if rows.column(position).logical_null_count() < rows.num_rows() {
-                progress.warn(&format!(
-                    "{}.{}: no value is shared by enough people to come out; the twin's column has no values",
-                    spec.name, column.name
-                ));
-            }
-        }
+        let encoding = RowEncoding::of(rows.columns(), subjects, spec, manifest, progress)?;
         let sub_columns = encoding.sub_columns();
         let wanted = Trees::rows_wanted(&sub_columns);
         let chosen = sample_of_people(subjects, wanted, draws, &spec.name);
@@ -72,12 +48,12 @@ impl Autoregressive {
             Some(chosen) => Ok(take(array, chosen, None)?),
             None => Ok::<ArrayRef, Error>(array.clone()),
         };
-        let learned: Vec<ArrayRef> = columns.iter().map(|(array, _)| take_chosen(array)).collect::<Result<_>>()?;
+        let learned: Vec<ArrayRef> = rows.columns().iter().map(take_chosen).collect::<Result<_>>()?;
         let subjects: Vec<u64> = match &chosen {
             Some(chosen) => chosen.values().iter().map(|row| subjects[*row as usize]).collect(),
             None => subjects.to_vec(),
         };
-        let codes = encoding.encode(&learned.iter().collect::<Vec<_>>())?;
+        let codes = encoding.encode(&learned)?;
         drop(learned);
         let steps = manifest.settings.steps;
         let fitting = Fitting { draws, steps, deadline: Some(deadline), progress: progress.clone() };
@@ -94,7 +70,7 @@ impl Autoregressive {
 
     /// Adds what a model file must hold.
     pub(crate) fn store(&self, prefix: &str, entries: &mut Entries) -> Result<()> {
-        entries.put(format!("{prefix}/encoding.json"), to_json(&self.encoding)?);
+        self.encoding.store(prefix, entries)?;
         let (structure, weights) = self.density.parts();
         entries.put(format!("{prefix}/trees.json"), to_json(&structure)?);
         entries.put(format!("{prefix}/weights.f32"), weights.iter().flat_map(|w| w.to_le_bytes()).collect());
@@ -102,9 +78,13 @@ impl Autoregressive {
     }
 
     /// Reads what [`Autoregressive::store`] wrote.
-    pub(crate) fn load(prefix: &str, entries: &mut Entries, spec: &TableSpec) -> Result<Autoregressive> {
-        let encoding: TableEncoding = from_json(&entries.take(&format!("{prefix}/encoding.json"))?)?;
-        encoding.check(spec.columns.len()).map_err(not_a_model)?;
+    pub(crate) fn load(
+        prefix: &str,
+        entries: &mut Entries,
+        spec: &TableSpec,
+        manifest: &Manifest,
+    ) -> Result<Autoregressive> {
+        let encoding = RowEncoding::load(prefix, entries, spec, manifest)?;
         let structure = from_json(&entries.take(&format!("{prefix}/trees.json"))?)?;
         let weights = entries.take(&format!("{prefix}/weights.f32"))?;
         let (weights, _) = weights.as_chunks::<4>();
@@ -118,76 +98,11 @@ impl Autoregressive {
     }
 
     /// One row for each stream, as one array per column; keys are missing, references are marks of presence.
-    pub(crate) fn draw(
-        &self,
-        streams: &mut [Stream],
-        spec: &TableSpec,
-        schema: &SchemaRef,
-        manifest: &Manifest,
-    ) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn draw(&self, streams: &mut [Stream], schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
         let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
         self.density.fill(&mut values, streams);
-        let learned = learned(spec, manifest);
-        let fields = learned.iter().zip(schema.fields());
-        let types = fields.map(|(learned, field)| match learned {
-            Learned::Presence => ColumnType { data_type: &DataType::Boolean, nullable: false },
-            _ => ColumnType { data_type: field.data_type(), nullable: field.is_nullable() },
-        });
-        let types: Vec<ColumnType> = types.collect();
-        let decoded = self.encoding.decode(&values, &types, streams)?;
-        let columns = decoded.into_iter().zip(&learned).zip(schema.fields()).map(|((array, learned), field)| {
-            match (array, learned) {
-                (None, _) => arrow::array::new_null_array(field.data_type(), streams.len()),
-                (Some(array), Learned::Presence) => {
-                    let marks = array.as_boolean().iter().map(|present| (present == Some(true)).then_some(""));
-                    Arc::new(marks.collect::<StringArray>()) as ArrayRef
-                }
-                (Some(array), _) => array,
-            }
-        });
-        Ok(columns.collect())
+        self.encoding.decode(&values, streams, schema)
     }
-}
-
-fn learned(spec: &TableSpec, manifest: &Manifest) -> Vec<Learned> {
-    let origins = spec.origins(manifest).into_iter().zip(&spec.columns);
-    let learned = origins.map(|(origin, column)| match origin {
-        Origin::Value => Learned::Values(column.kind),
-        Origin::Reference(p) if manifest.tables[p].making == Making::Kept => Learned::Values(ColumnKind::Category),
-        Origin::Reference(_) => Learned::Presence,
-        Origin::Key | Origin::Group | Origin::SharedKey(_) => Learned::Nothing,
-    });
-    learned.collect()
-}
-
-/// The columns as they are learned.
-fn columns(rows: &RecordBatch, spec: &TableSpec, manifest: &Manifest) -> Result<Vec<(ArrayRef, Option<ColumnKind>)>> {
-    let one = |(array, learned): (&ArrayRef, Learned)| {
-        Ok(match learned {
-            Learned::Values(kind) => (array.clone(), Some(kind)),
-            Learned::Presence => {
-                let present: BooleanArray = is_not_null(array)?;
-                (Arc::new(present) as ArrayRef, Some(ColumnKind::Boolean))
-            }
-            Learned::Nothing => (array.clone(), None),
-        })
-    };
-    rows.columns().iter().zip(learned(spec, manifest)).map(one).collect()
-}
-
-fn encoding(
-    columns: &[(ArrayRef, Option<ColumnKind>)],
-    subjects: &[u64],
-    spec: &TableSpec,
-    draws: Draws,
-) -> Result<TableEncoding> {
-    let family = draws.family("synth.threshold", &spec.name);
-    let mut inputs = Vec::with_capacity(columns.len());
-    for (position, (values, kind)) in columns.iter().enumerate() {
-        let threshold = PersonThreshold::draw(family.row(position as u64).next_u64());
-        inputs.push(ColumnInput { name: &spec.columns[position].name, values, kind: *kind, threshold });
-    }
-    TableEncoding::of(&inputs, subjects, Resolution::default()).map_err(|e| e.with(|p| p.table(&spec.name)))
 }
 
 /// Rows of whole people, drawn at random, about `wanted` of them; `None` where all rows are wanted.

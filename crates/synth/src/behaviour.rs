@@ -165,7 +165,7 @@ impl Behaviour {
         let similar = match manifest.method {
             Method::Interpolate => {
                 let count = sessions.users().saturating_mul(manifest.settings.neighbours);
-                indices_from_parquet(entries.take(SIMILAR)?, count, sessions.users() as u64)?
+                indices_from_parquet(entries.take(SIMILAR)?, Some(count), sessions.users() as u64)?
             }
             _ => Vec::new(),
         };

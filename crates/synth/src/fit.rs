@@ -7,7 +7,7 @@ use crate::rows::RowModel;
 use crate::sessions::Sessions;
 use crate::{FitSettings, KeyStyle};
 use std::collections::HashMap;
-use twinmart_tables::{Error, Method, Progress, Result, Role, Shop, Table};
+use twinmart_tables::{Error, Interpolation, Method, Progress, Result, Role, Shop, Table};
 
 /// Learns a model of every table of a shop.
 ///
@@ -25,6 +25,7 @@ pub fn fit(shop: &Shop, settings: &FitSettings, progress: &Progress) -> Result<M
     let mut specs: Vec<TableSpec> =
         shop.tables.iter().map(|t| TableSpec::of(t, making(shop, t, has_behaviour))).collect();
     let sized_by = sized_by(shop, &specs)?;
+    check_interpolation(settings, &specs, &sized_by)?;
     let sessions = has_behaviour.then(|| Sessions::of_shop(shop)).transpose()?;
     let keyless = Manifest::new(settings, &sized_by, specs.clone());
     for (spec, table) in specs.iter_mut().zip(&shop.tables) {
@@ -76,6 +77,18 @@ fn sized_by(shop: &Shop, specs: &[TableSpec]) -> Result<String> {
             .into()),
         None => Ok(chosen.name.clone()),
     }
+}
+
+/// Users with events come from crossing, and a catalogue keeps its rows: only plain tables have other ways.
+fn check_interpolation(settings: &FitSettings, specs: &[TableSpec], sized_by: &str) -> Result<()> {
+    let is_plain = specs.iter().any(|s| s.name == sized_by && s.making == Making::Rows);
+    if settings.method != Method::Interpolate || settings.interpolation == Interpolation::Smote || is_plain {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{} makes rows of plain tables, not users with events", settings.interpolation.name()))
+        .table(sized_by)
+        .remedy("use smote for this project, or fit the table by itself")
+        .into())
 }
 
 /// Chooses a style for every column of new keys. Errors name the table and column.

@@ -1,31 +1,54 @@
 //! `interpolate` for plain tables: SMOTE for numbers and SMOTE-NC for mixed types (Chawla, Bowyer, Hall & Kegelmeyer,
-//! "SMOTE: Synthetic Minority Over-sampling Technique", 2002).
+//! "SMOTE: Synthetic Minority Over-sampling Technique", 2002), or one of its relatives (`borderline.rs`, `mixup.rs`).
 //!
 //! A row lies between a training row x and one of its k nearest neighbours x′: x + λ·(x′ − x), one λ ~ U(0, 1) for the whole
 //! row, on the grid of each column (integers stay integers, prices keep their decimals). A category is the one that most
 //! neighbours hold, the nearest deciding ties; whether a number is missing is decided in the same way.
+//!
+//! Unless `verbatim = "allow"`, the row is then encoded and decoded as rows of the learned method are ([`RowEncoding`]): what
+//! few people share has no code, and a number is drawn anew among those of its cell.
 
-use crate::container::Entries;
-use crate::manifest::{Manifest, Origin, TableSpec};
-use crate::nearest::{Axis, MOST_CANDIDATES, nearest_rows, number_axes};
+use crate::borderline::{Class, column_of};
+use crate::container::{Entries, not_a_model};
+use crate::encoded::RowEncoding;
+use crate::manifest::{Making, Manifest, Origin, TableSpec};
+use crate::mixup::Pair;
+use crate::nearest::{Axis, nearest_rows, number_axes};
 use crate::rows::{indices_from_parquet, indices_to_parquet, rows_of, to_parquet};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use rand::Rng;
-use rand::seq::SliceRandom;
 use std::collections::HashMap;
 use twinmart_encode::grid::{Grid, Numbers, is_ordered};
-use twinmart_tables::{Draws, Error, Progress, Result, Stream};
+use twinmart_tables::{Error, Interpolation, Progress, Result, Stream, Verbatim};
 
-/// Training rows with their neighbours.
+/// Training rows, and how new rows come from them.
 #[derive(Debug, Clone)]
-pub(crate) struct Interpolation {
+pub(crate) struct Interpolated {
     rows: RecordBatch,
     columns: Vec<Blend>,
-    /// `[rows][k]` nearest first.
-    neighbours: Vec<u64>,
-    k: usize,
+    recipe: Recipe,
+    /// What new rows pass through; none where values may come out as they are.
+    protection: Option<RowEncoding>,
+}
+
+#[derive(Debug, Clone)]
+enum Recipe {
+    /// A row and one of its k neighbours.
+    Neighbours(Partners, usize),
+    /// Any two rows, with the α of their shares.
+    Mixup(f64),
+}
+
+/// The rows that serve as x, and their neighbours.
+#[derive(Debug, Clone)]
+pub(crate) struct Partners {
+    pub(crate) bases: Vec<u64>,
+    /// `[bases][k]` nearest first.
+    pub(crate) neighbours: Vec<u64>,
+    /// The column in which all of them hold the same value.
+    pub(crate) label: Option<usize>,
 }
 
 /// How the values of one column combine.
@@ -118,81 +141,186 @@ fn codes(array: &ArrayRef) -> Result<Vec<u32>> {
     Ok(codes)
 }
 
-impl Interpolation {
-    /// Finds the neighbours of every row. New keys and references to made tables say nothing about likeness.
+/// How the rows of a table come about. A target is one of the table that a size counts; rows of a catalogue stay beside
+/// their training rows, because other tables refer to them.
+fn interpolation_of(spec: &TableSpec, manifest: &Manifest) -> Interpolation {
+    match manifest.settings.interpolation {
+        _ if spec.making == Making::Counterparts => Interpolation::Smote,
+        Interpolation::Borderline if manifest.sized_by != spec.name => Interpolation::Smote,
+        chosen => chosen,
+    }
+}
+
+impl Interpolated {
+    /// Finds the neighbours that new rows need; `subjects` names the person behind each row.
     pub(crate) fn fit(
         rows: RecordBatch,
+        subjects: &[u64],
         spec: &TableSpec,
         manifest: &Manifest,
         progress: &Progress,
-    ) -> Result<Interpolation> {
+    ) -> Result<Interpolated> {
+        let settings = &manifest.settings;
         let columns = Blend::of(&rows, spec)?;
-        let likeness = columns.iter().zip(spec.origins(manifest)).filter(|(_, origin)| *origin == Origin::Value);
-        let axes: Vec<Axis> =
-            likeness.filter(|(column, _)| column.tells_likeness()).flat_map(|(c, _)| c.axes()).collect();
-        let mut candidates: Vec<usize> = (0..rows.num_rows()).collect();
-        if candidates.len() > MOST_CANDIDATES {
-            let mut stream = Draws::new(manifest.seed).family("interpolate.candidates", &spec.name).row(0);
-            candidates.partial_shuffle(&mut stream, MOST_CANDIDATES);
-            candidates.truncate(MOST_CANDIDATES);
-            candidates.sort_unstable();
-        }
-        let k = manifest.settings.neighbours;
-        let neighbours = nearest_rows(&axes, rows.num_rows(), &candidates, k, progress)?;
-        Ok(Interpolation { rows, columns, neighbours, k })
+        let protection = match settings.verbatim {
+            Verbatim::Forbid => Some(RowEncoding::of(rows.columns(), subjects, spec, manifest, progress)?),
+            Verbatim::Allow => None,
+        };
+        let (k, all) = (settings.neighbours, 0..rows.num_rows());
+        let recipe = match (interpolation_of(spec, manifest), &settings.target) {
+            (Interpolation::Mixup, _) => Recipe::Mixup(settings.alpha),
+            (Interpolation::Borderline, Some(target)) => {
+                let class = Class::of(target, &rows, subjects, spec, manifest)?;
+                let axes = axes(&columns, spec, manifest, Some(class.column));
+                Recipe::Neighbours(class.border(&axes, all.end, k, progress)?, k)
+            }
+            _ => {
+                let candidates: Vec<usize> = all.clone().collect();
+                let neighbours =
+                    nearest_rows(&axes(&columns, spec, manifest, None), &candidates, &candidates, k, progress)?;
+                Recipe::Neighbours(Partners::of_all(all.end, neighbours), k)
+            }
+        };
+        Ok(Interpolated { rows, columns, recipe, protection })
     }
 
     pub(crate) fn rows(&self) -> &RecordBatch {
         &self.rows
     }
 
+    /// How many rows serve as x.
+    pub(crate) fn bases(&self) -> u64 {
+        match &self.recipe {
+            Recipe::Neighbours(partners, _) => partners.bases.len() as u64,
+            Recipe::Mixup(_) => self.rows.num_rows() as u64,
+        }
+    }
+
     /// Adds what a model file must hold.
     pub(crate) fn store(&self, prefix: &str, entries: &mut Entries) -> Result<()> {
         entries.put(format!("{prefix}/rows.parquet"), to_parquet(&self.rows)?);
-        entries.put(format!("{prefix}/neighbours.parquet"), indices_to_parquet(&self.neighbours)?);
-        Ok(())
+        if let Recipe::Neighbours(partners, _) = &self.recipe {
+            entries.put(format!("{prefix}/neighbours.parquet"), indices_to_parquet(&partners.neighbours)?);
+            if partners.label.is_some() {
+                entries.put(format!("{prefix}/bases.parquet"), indices_to_parquet(&partners.bases)?);
+            }
+        }
+        self.protection.as_ref().map_or(Ok(()), |p| p.store(prefix, entries))
     }
 
-    /// Reads what [`Interpolation::store`] wrote.
+    /// Reads what [`Interpolated::store`] wrote.
     pub(crate) fn load(
         prefix: &str,
         entries: &mut Entries,
         spec: &TableSpec,
         schema: &SchemaRef,
         manifest: &Manifest,
-    ) -> Result<Interpolation> {
+    ) -> Result<Interpolated> {
+        let settings = &manifest.settings;
         let rows = rows_of(prefix, entries, spec, schema)?;
-        let k = manifest.settings.neighbours;
-        let stored = entries.take(&format!("{prefix}/neighbours.parquet"))?;
-        let neighbours = indices_from_parquet(stored, rows.num_rows().saturating_mul(k), spec.rows)?;
-        Ok(Interpolation { columns: Blend::of(&rows, spec)?, rows, neighbours, k })
+        let protection = match settings.verbatim {
+            Verbatim::Forbid => Some(RowEncoding::load(prefix, entries, spec, manifest)?),
+            Verbatim::Allow => None,
+        };
+        let recipe = match interpolation_of(spec, manifest) {
+            Interpolation::Mixup => Recipe::Mixup(settings.alpha),
+            chosen => {
+                let of_class = chosen == Interpolation::Borderline;
+                Recipe::Neighbours(Partners::load(prefix, entries, spec, manifest, of_class)?, settings.neighbours)
+            }
+        };
+        Ok(Interpolated { columns: Blend::of(&rows, spec)?, rows, recipe, protection })
     }
 
-    /// One row for each stream, between the training row of `bases` and a neighbour drawn for it.
+    /// One row for each stream. `bases` are numbers below [`Interpolated::bases`]; keys are to be replaced.
     pub(crate) fn draw(
         &self,
         bases: impl Iterator<Item = u64>,
         streams: &mut [Stream],
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
-        let mixes = bases.zip(streams).map(|(base, stream)| {
-            let base = base as usize;
-            let neighbours = &self.neighbours[base * self.k..(base + 1) * self.k];
-            let other = neighbours[stream.random_range(0..self.k)] as usize;
-            Mix { base, other, neighbours, lambda: stream.random() }
-        });
-        let mixes: Vec<Mix> = mixes.collect();
-        let column = |(position, blend): (usize, &Blend)| match blend {
-            Blend::Ordered { grid, positions } => {
-                let between: Vec<f64> = mixes.iter().map(|m| m.between(positions)).collect();
-                grid.column(&between, schema.field(position).data_type())
+        let drawn = bases.zip(streams.iter_mut());
+        let (mut values, label) = match &self.recipe {
+            Recipe::Neighbours(partners, k) => {
+                let mixes: Vec<Mix> = drawn.map(|(base, stream)| partners.mix(base as usize, *k, stream)).collect();
+                let between = |positions: &[f64]| mixes.iter().map(|m| m.between(positions)).collect();
+                let holders = |codes: &[u32]| mixes.iter().map(|m| m.holder_of_majority(codes) as u64).collect();
+                (self.combine(schema, between, holders)?, partners.label.map(|column| (column, partners.bases[0])))
             }
-            Blend::Category(codes) => {
-                let chosen = mixes.iter().map(|m| m.holder_of_majority(codes) as u64);
-                Ok(take(self.rows.column(position), &UInt64Array::from_iter_values(chosen), None)?)
+            Recipe::Mixup(alpha) => {
+                let rows = self.rows.num_rows();
+                let pair = |(base, stream): (u64, &mut Stream)| Pair::draw(base as usize, rows, *alpha, stream);
+                let pairs: Vec<Pair> = drawn.map(pair).collect();
+                let between = |positions: &[f64]| pairs.iter().map(|p| p.between(positions)).collect();
+                let holders = |_: &[u32]| pairs.iter().map(|p| p.holder as u64).collect();
+                (self.combine(schema, between, holders)?, None)
             }
         };
+        if let Some(protection) = &self.protection {
+            values = protection.decode(&protection.encode(&values)?.values, streams, schema)?;
+        }
+        if let Some((column, row)) = label {
+            let same = UInt64Array::from_value(row, streams.len());
+            values[column] = take(self.rows.column(column), &same, None)?;
+        }
+        Ok(values)
+    }
+
+    /// All columns: numbers by their positions, everything else from the row that holds it.
+    fn combine(
+        &self,
+        schema: &SchemaRef,
+        between: impl Fn(&[f64]) -> Vec<f64>,
+        holders: impl Fn(&[u32]) -> Vec<u64>,
+    ) -> Result<Vec<ArrayRef>> {
+        let column = |(position, blend): (usize, &Blend)| match blend {
+            Blend::Ordered { grid, positions } => grid.column(&between(positions), schema.field(position).data_type()),
+            Blend::Category(codes) => Ok(take(self.rows.column(position), &UInt64Array::from(holders(codes)), None)?),
+        };
         self.columns.iter().enumerate().map(column).collect()
+    }
+}
+
+/// What says how alike rows are: not new keys, not references to made tables, not the column of a class.
+fn axes(columns: &[Blend], spec: &TableSpec, manifest: &Manifest, class: Option<usize>) -> Vec<Axis> {
+    let likeness = columns.iter().zip(spec.origins(manifest)).enumerate();
+    let likeness = likeness.filter(|(at, (_, origin))| *origin == Origin::Value && Some(*at) != class);
+    likeness.filter(|(_, (column, _))| column.tells_likeness()).flat_map(|(_, (column, _))| column.axes()).collect()
+}
+
+impl Partners {
+    /// Every row of the table serves as x.
+    fn of_all(rows: usize, neighbours: Vec<u64>) -> Partners {
+        Partners { bases: (0..rows as u64).collect(), neighbours, label: None }
+    }
+
+    fn load(
+        prefix: &str,
+        entries: &mut Entries,
+        spec: &TableSpec,
+        manifest: &Manifest,
+        of_class: bool,
+    ) -> Result<Partners> {
+        let mut stored = |name: &str, length: Option<usize>| {
+            indices_from_parquet(entries.take(&format!("{prefix}/{name}.parquet"))?, length, spec.rows)
+        };
+        let length = |bases: usize| Some(bases.saturating_mul(manifest.settings.neighbours));
+        let Some(target) = manifest.settings.target.as_ref().filter(|_| of_class) else {
+            let rows = spec.rows as usize;
+            return Ok(Partners::of_all(rows, stored("neighbours", length(rows))?));
+        };
+        let bases = stored("bases", None)?;
+        if bases.is_empty() {
+            return Err(not_a_model("no row lies at the border of the class"));
+        }
+        let neighbours = stored("neighbours", length(bases.len()))?;
+        Ok(Partners { bases, neighbours, label: Some(column_of(target, spec, manifest)?) })
+    }
+
+    fn mix(&self, base: usize, k: usize, stream: &mut Stream) -> Mix<'_> {
+        let neighbours = &self.neighbours[base * k..(base + 1) * k];
+        let other = neighbours[stream.random_range(0..k)] as usize;
+        Mix { base: self.bases[base] as usize, other, neighbours, lambda: stream.random() }
     }
 }
 

@@ -6,19 +6,22 @@
 //! [`write_twin`] draws all of them into files.
 //!
 //! Four methods: `autoregressive` learns every column given those before it, `interpolate` makes rows between neighbours
-//! (SMOTE, SMOTE-NC) and users between similar users (crossover), `replicate` draws training rows again, `independent` draws
+//! (SMOTE, SMOTE-NC, Borderline-SMOTE) or any two rows (mixup) and users between similar users (crossover), `replicate` draws training rows again, `independent` draws
 //! every column by itself. Models of `interpolate` and `replicate` are made of training rows, and say so.
 
 mod activity;
 mod autoregressive;
 mod behaviour;
+mod borderline;
 mod container;
 mod crossover;
+mod encoded;
 mod fit;
 mod independent;
 mod interpolate;
 mod keys;
 mod manifest;
+mod mixup;
 mod model;
 mod nearest;
 mod permutation;

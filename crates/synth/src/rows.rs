@@ -3,7 +3,7 @@
 use crate::autoregressive::Autoregressive;
 use crate::container::{Entries, not_a_model};
 use crate::independent::IndependentRows;
-use crate::interpolate::Interpolation;
+use crate::interpolate::Interpolated;
 use crate::manifest::{Making, Manifest, Origin, TableSpec};
 use crate::permutation::balanced;
 use crate::replicate::Bootstrap;
@@ -23,7 +23,7 @@ use twinmart_tables::{Draws, Error, Method, Progress, Result, Stream, Table};
 #[derive(Debug, Clone)]
 pub(crate) enum RowModel {
     Replicate(Bootstrap),
-    Interpolate(Interpolation),
+    Interpolate(Interpolated),
     Autoregressive(Box<Autoregressive>),
     Independent(IndependentRows),
 }
@@ -56,7 +56,7 @@ impl RowModel {
                 let weights = settings.weights.as_deref().filter(|_| manifest.sized_by == table.name);
                 RowModel::Replicate(Bootstrap::new(rows, weights)?)
             }
-            Method::Interpolate => RowModel::Interpolate(Interpolation::fit(rows, spec, manifest, progress)?),
+            Method::Interpolate => RowModel::Interpolate(Interpolated::fit(rows, subjects, spec, manifest, progress)?),
             Method::Autoregressive => {
                 RowModel::Autoregressive(Box::new(Autoregressive::fit(&rows, subjects, spec, manifest, progress)?))
             }
@@ -98,8 +98,10 @@ impl RowModel {
                 let weights = manifest.settings.weights.as_deref().filter(|_| manifest.sized_by == spec.name);
                 RowModel::Replicate(Bootstrap::new(rows, weights)?)
             }
-            Method::Interpolate => RowModel::Interpolate(Interpolation::load(prefix, entries, spec, schema, manifest)?),
-            Method::Autoregressive => RowModel::Autoregressive(Box::new(Autoregressive::load(prefix, entries, spec)?)),
+            Method::Interpolate => RowModel::Interpolate(Interpolated::load(prefix, entries, spec, schema, manifest)?),
+            Method::Autoregressive => {
+                RowModel::Autoregressive(Box::new(Autoregressive::load(prefix, entries, spec, manifest)?))
+            }
             Method::Independent => RowModel::Independent(IndependentRows::load(prefix, entries, spec)?),
         })
     }
@@ -110,15 +112,17 @@ impl RowModel {
         let schema = &frame.schemas[position];
         let family = frame.draws.family("synth.row", &spec.name);
         let mut streams: Vec<Stream> = range.clone().map(|row| family.row(row)).collect();
-        let base = |row: u64| match spec.making {
-            Making::Counterparts => row % spec.rows,
-            _ => balanced(frame.draws.seed(), &spec.name, row, spec.rows),
+        let base = |row: u64, bases: u64| match spec.making {
+            Making::Counterparts => row % bases,
+            _ => balanced(frame.draws.seed(), &spec.name, row, bases),
         };
         let values = match self {
-            RowModel::Replicate(m) if spec.making == Making::Counterparts => m.rows_at(range.clone().map(base))?,
+            RowModel::Replicate(m) if spec.making == Making::Counterparts => {
+                m.rows_at(range.clone().map(|row| base(row, spec.rows)))?
+            }
             RowModel::Replicate(m) => m.draw(&mut streams)?,
-            RowModel::Interpolate(m) => m.draw(range.clone().map(base), &mut streams, schema)?,
-            RowModel::Autoregressive(m) => m.draw(&mut streams, spec, schema, frame.manifest)?,
+            RowModel::Interpolate(m) => m.draw(range.clone().map(|row| base(row, m.bases())), &mut streams, schema)?,
+            RowModel::Autoregressive(m) => m.draw(&mut streams, schema)?,
             RowModel::Independent(m) => m.draw(&mut streams, schema)?,
         };
         frame.assemble(position, values, &[], Numbering::Rows(range.start), &mut streams)
@@ -299,12 +303,12 @@ pub(crate) fn indices_to_parquet(indices: &[u64]) -> Result<Vec<u8>> {
     to_parquet(&RecordBatch::try_from_iter([("row", column)])?)
 }
 
-/// Reads what [`indices_to_parquet`] wrote; all must be below `limit`.
-pub(crate) fn indices_from_parquet(bytes: Vec<u8>, length: usize, limit: u64) -> Result<Vec<u64>> {
+/// Reads what [`indices_to_parquet`] wrote; all must be below `limit`. Without a `length`, there may be any number of them.
+pub(crate) fn indices_from_parquet(bytes: Vec<u8>, length: Option<usize>, limit: u64) -> Result<Vec<u64>> {
     let batch = from_parquet(bytes)?;
     let column = batch.columns().first().and_then(|c| c.as_primitive_opt::<UInt64Type>());
     let indices = column.filter(|c| c.null_count() == 0).map(|c| c.values().to_vec());
     indices
-        .filter(|i| i.len() == length && i.iter().all(|x| *x < limit))
+        .filter(|i| length.is_none_or(|n| i.len() == n) && i.iter().all(|x| *x < limit))
         .ok_or_else(|| not_a_model("stored neighbours contradict the manifest"))
 }

@@ -1,12 +1,14 @@
 //! What a fit is told: method, seed and the few numbers of the methods.
 
 use serde::{Deserialize, Serialize};
-use twinmart_tables::{Error, Method, Preset, Project, ResampleUnit, Result};
+use twinmart_tables::{Error, Interpolation, Method, Preset, Project, ResampleUnit, Result, Target, Verbatim};
 
 /// Neighbours beyond this number cost memory and are never similar.
 const MOST_NEIGHBOURS: usize = 100;
 /// A year.
 const LONGEST_MINUTES: f64 = 525_600.0;
+/// Below, one of the two rows is taken as it is in nearly every pair.
+const SMALLEST_ALPHA: f64 = 0.01;
 
 /// Settings of one fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,14 @@ pub struct FitSettings {
     pub weights: Option<String>,
     /// `interpolate`: number of nearest neighbours.
     pub neighbours: usize,
+    /// `interpolate`: between which rows of a plain table a new row lies.
+    pub interpolation: Interpolation,
+    /// `borderline`: the class whose rows are made.
+    pub target: Option<Target>,
+    /// `mixup`: the share of a row's first parent is drawn from Beta(alpha, alpha).
+    pub alpha: f64,
+    /// `interpolate`: whether values of single people may come out of a plain table as they are.
+    pub verbatim: Verbatim,
     /// `autoregressive`: size of the model.
     pub preset: Preset,
     /// `autoregressive`: steps of learning at most; 0 = until the held-out likelihood stops improving.
@@ -38,6 +48,10 @@ impl FitSettings {
             unit: project.synthesis.unit,
             weights: project.synthesis.weights.clone(),
             neighbours: project.synthesis.neighbours,
+            interpolation: project.synthesis.interpolation,
+            target: project.synthesis.target.clone(),
+            alpha: project.synthesis.alpha,
+            verbatim: project.synthesis.verbatim,
             preset: project.synthesis.preset,
             steps: project.synthesis.steps,
             max_minutes: project.synthesis.max_minutes,
@@ -63,7 +77,29 @@ impl FitSettings {
                 .remedy("use the preset small")
                 .into());
         }
-        Ok(())
+        if self.method == Method::Interpolate { self.check_interpolation() } else { Ok(()) }
+    }
+
+    fn check_interpolation(&self) -> Result<()> {
+        if !(SMALLEST_ALPHA..=1.0).contains(&self.alpha) {
+            return Err(Error::usage(format!("alpha = {} is out of range", self.alpha))
+                .remedy(format!("give a number from {SMALLEST_ALPHA} to 1"))
+                .into());
+        }
+        match (self.interpolation, &self.target) {
+            (Interpolation::Borderline, None) => {
+                Err(Error::usage("borderline makes rows of one class, and no class is given")
+                    .remedy("add target = \"column=value\" to [synthesis], or --target column=value")
+                    .into())
+            }
+            (Interpolation::Smote | Interpolation::Mixup, Some(_)) => Err(Error::usage(format!(
+                "{} makes rows of every class, and a target is given",
+                self.interpolation.name()
+            ))
+            .remedy("use interpolation = \"borderline\", or remove the target")
+            .into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -80,6 +116,12 @@ mod tests {
         assert_eq!((plain.method, plain.seed), (Method::Replicate, 3));
         let other = FitSettings::of_project(&project, Some(Method::Independent), Some(4)).unwrap();
         assert_eq!((other.method, other.seed), (Method::Independent, 4));
+        project.synthesis.target = Some(Target { column: "a".into(), value: "b".into() });
+        assert!(FitSettings::of_project(&project, None, None).is_ok(), "replicate has no target");
+        let of_every_class = FitSettings::of_project(&project, Some(Method::Interpolate), None).unwrap_err();
+        assert!(of_every_class.to_string().contains("smote makes rows of every class"), "{of_every_class}");
+        project.synthesis.interpolation = Interpolation::Borderline;
+        assert!(FitSettings::of_project(&project, Some(Method::Interpolate), None).is_ok());
         project.synthesis.neighbours = 0;
         assert!(matches!(FitSettings::of_project(&project, None, None), Err(Error::Usage(_))));
     }

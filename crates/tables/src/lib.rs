@@ -29,8 +29,8 @@ pub use histories::{Histories, TimeScale};
 pub use kinds::{ColumnKind, Role};
 pub use progress::{Progress, Reporter, Task};
 pub use project::{
-    CleanRules, ColumnOptions, HoldoutUsers, Method, Missing, Outliers, Preset, Project, ProjectSection, Reference,
-    ResampleUnit, Scaling, SplitSection, SynthesisSection, TableDefinition,
+    CleanRules, ColumnOptions, HoldoutUsers, Interpolation, Method, Missing, Outliers, Preset, Project, ProjectSection,
+    Reference, ResampleUnit, Scaling, SplitSection, SynthesisSection, TableDefinition, Target, Verbatim,
 };
 pub use shop::{EventColumns, Shop};
 pub use split::{HoldoutPlan, Split, SplitKind, SplitPlan};

@@ -341,6 +341,82 @@ pub enum ResampleUnit {
     Sessions,
 }
 
+/// `interpolate`: between which rows of a plain table a new row lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// A row and one of its nearest neighbours.
+    #[default]
+    Smote,
+    /// A row of one class near the border to the others, and one of its nearest neighbours in the class.
+    Borderline,
+    /// Any two rows.
+    Mixup,
+}
+
+impl Interpolation {
+    /// All of them.
+    pub const ALL: [Interpolation; 3] = [Interpolation::Smote, Interpolation::Borderline, Interpolation::Mixup];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Interpolation::Smote => "smote",
+            Interpolation::Borderline => "borderline",
+            Interpolation::Mixup => "mixup",
+        }
+    }
+
+    /// Parses a name; the error lists the valid ones.
+    pub fn parse(text: &str) -> Result<Interpolation> {
+        Interpolation::ALL.into_iter().find(|i| i.name() == text).ok_or_else(|| {
+            let names = Interpolation::ALL.map(Interpolation::name);
+            Error::usage(format!("`{text}` is not an interpolation{}", nearest(text, &names)))
+                .remedy(format!("use one of {}", names.join(", ")))
+                .into()
+        })
+    }
+}
+
+/// The rows of one class: those with this value in this column; written `column=value`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Target {
+    /// The column.
+    pub column: String,
+    /// Its value, as text.
+    pub value: String,
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        match text.split_once('=') {
+            Some((column, value)) if !column.is_empty() && !value.is_empty() => {
+                Ok(Target { column: column.into(), value: value.into() })
+            }
+            _ => Err(format!("`{text}` is not a target; write \"column=value\"")),
+        }
+    }
+}
+
+impl From<Target> for String {
+    fn from(t: Target) -> String {
+        format!("{}={}", t.column, t.value)
+    }
+}
+
+/// `interpolate`: whether values of single people may come out of a plain table as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verbatim {
+    /// Values that few people share never come out, and numbers are drawn anew among those of several people.
+    #[default]
+    Forbid,
+    /// Values come out as interpolated, or as some row has them.
+    Allow,
+}
+
 /// `[synthesis]`.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -366,6 +442,18 @@ pub struct SynthesisSection {
     /// `interpolate`: number of nearest neighbours.
     #[serde(default = "default_neighbours")]
     pub neighbours: usize,
+    /// `interpolate`: between which rows of a plain table a new row lies.
+    #[serde(default)]
+    pub interpolation: Interpolation,
+    /// `borderline`: the class whose rows are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// `mixup`: the share of a row's first parent is drawn from Beta(alpha, alpha).
+    #[serde(default = "default_alpha")]
+    pub alpha: f64,
+    /// `interpolate`: whether values of single people may come out of a plain table as they are.
+    #[serde(default)]
+    pub verbatim: Verbatim,
 }
 
 fn default_minutes() -> f64 {
@@ -373,6 +461,9 @@ fn default_minutes() -> f64 {
 }
 fn default_neighbours() -> usize {
     5
+}
+fn default_alpha() -> f64 {
+    0.2
 }
 
 impl Default for SynthesisSection {
@@ -385,6 +476,10 @@ impl Default for SynthesisSection {
             unit: ResampleUnit::default(),
             weights: None,
             neighbours: default_neighbours(),
+            interpolation: Interpolation::default(),
+            target: None,
+            alpha: default_alpha(),
+            verbatim: Verbatim::default(),
         }
     }
 }
@@ -635,6 +730,12 @@ standardize = { price = "z-score" }
         assert!(text.contains("no table `user`, did you mean `users`?") && text.contains("column `user`"), "{text}");
         let text = error(&format!("{SHOP}\n[synthesis]\nmethod = \"interpolat\""));
         assert!(text.contains("did you mean `interpolate`?"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\ninterpolation = \"mixupp\""));
+        assert!(text.contains("`smote`, `borderline`, `mixup`") && text.contains("did you mean `mixup`?"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\nverbatim = \"no\""));
+        assert!(text.contains("`forbid`") && text.contains("`allow`"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\ntarget = \"income\""));
+        assert!(text.contains("write \"column=value\""), "{text}");
         let text = error(&SHOP.replace("iqr:3", "iqr:-3"));
         assert!(text.contains("not an outlier rule"), "{text}");
         let text = error(&format!("{SHOP}\n[split]\nholdout_users = 1.5"));

@@ -3,12 +3,12 @@
 use crate::pipeline::{Parts, settings};
 use crate::screen::Screen;
 use std::path::PathBuf;
-use twinmart_tables::{AtomicFile, Method, Preset, Result};
+use twinmart_tables::{AtomicFile, Interpolation, Method, Preset, Result, Target};
 
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2"
+    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes"
 )]
 pub(crate) struct Arguments {
     /// A project file, or one data file
@@ -28,6 +28,12 @@ pub(crate) struct Arguments {
     /// Steps of learning at most [default: until the held-out likelihood stops improving]
     #[arg(long, value_name = "N", alias = "epochs")]
     steps: Option<u64>,
+    /// interpolate: between which rows of a plain table new rows lie: smote, borderline or mixup [default: the project's, else smote]
+    #[arg(long, value_name = "NAME")]
+    interpolation: Option<String>,
+    /// borderline: the class whose rows are made, for example fraud=yes
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = target)]
+    target: Option<Target>,
     /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
@@ -42,14 +48,29 @@ fn preset(name: &str) -> std::result::Result<Preset, String> {
     }
 }
 
+fn target(text: &str) -> std::result::Result<Target, String> {
+    Target::try_from(text.to_string())
+}
+
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
     drop(AtomicFile::create(&arguments.out, arguments.overwrite)?);
-    let loaded = twinmart_sources::load(&arguments.input, &screen.progress)?;
+    let interpolation = arguments.interpolation.as_deref().map(Interpolation::parse).transpose()?;
+    let mut loaded = twinmart_sources::load(&arguments.input, &screen.progress)?;
+    let of_rows = interpolation.is_some() || arguments.target.is_some();
+    let synthesis = &mut loaded.project.synthesis;
+    synthesis.interpolation = interpolation.unwrap_or(synthesis.interpolation);
+    synthesis.target = arguments.target.or(synthesis.target.take());
     let mut settings =
         settings(&loaded.project, arguments.method.as_deref(), screen.seed(loaded.project.project.seed))?;
     settings.preset = arguments.preset.unwrap_or(settings.preset);
     settings.max_minutes = arguments.max_minutes.unwrap_or(settings.max_minutes);
     settings.steps = arguments.steps.unwrap_or(settings.steps);
+    if of_rows && settings.method != Method::Interpolate {
+        screen.progress.warn(&format!(
+            "--interpolation and --target change nothing: the method is {}; use --method interpolate",
+            settings.method.name()
+        ));
+    }
     let learns = settings.method == Method::Autoregressive;
     if !learns && (arguments.preset.is_some() || arguments.max_minutes.is_some() || arguments.steps.is_some()) {
         screen.progress.warn(&format!(

@@ -1,0 +1,155 @@
+//! The rows of a table in codes and back: what the learned method draws, and what interpolated rows pass through.
+//!
+//! The encoding holds no training row: cells stand for the values of several people, and what few people share has no code.
+//! A reference to a table that is kept is a category; of one to a table that is made, only whether it is present is
+//! encoded, and [`crate::rows::Frame`] draws the key.
+
+use crate::container::{Entries, not_a_model};
+use crate::independent::{from_json, to_json};
+use crate::manifest::{Making, Manifest, Origin, TableSpec};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
+use arrow::compute::is_not_null;
+use arrow::datatypes::{DataType, SchemaRef};
+use rand::RngCore;
+use std::sync::Arc;
+use twinmart_encode::Resolution;
+use twinmart_encode::codes::{Codes, SubColumn, UNKNOWN};
+use twinmart_encode::table::{ColumnInput, ColumnType, TableEncoding};
+use twinmart_privacy::PersonThreshold;
+use twinmart_tables::{ColumnKind, Draws, Progress, Result, Stream};
+
+/// The encoding of one table's rows.
+#[derive(Debug, Clone)]
+pub(crate) struct RowEncoding {
+    encoding: TableEncoding,
+    /// What of each column is encoded.
+    coded: Vec<Coded>,
+}
+
+/// What of a column is encoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Coded {
+    /// Its values, of this kind.
+    Values(ColumnKind),
+    /// Whether there is a value.
+    Presence,
+    /// Nothing: a new key.
+    Nothing,
+}
+
+impl RowEncoding {
+    /// The encoding of `columns`; `subjects` names the person behind each row. Warns of columns of which nothing may come out.
+    pub(crate) fn of(
+        columns: &[ArrayRef],
+        subjects: &[u64],
+        spec: &TableSpec,
+        manifest: &Manifest,
+        progress: &Progress,
+    ) -> Result<RowEncoding> {
+        let coded = coded(spec, manifest);
+        let values = seen(columns, &coded)?;
+        let family = Draws::new(manifest.seed).family("synth.threshold", &spec.name);
+        let inputs =
+            values.iter().zip(&coded).zip(&spec.columns).enumerate().map(|(position, ((values, coded), column))| {
+                let kind = match coded {
+                    Coded::Values(kind) => Some(*kind),
+                    Coded::Presence => Some(ColumnKind::Boolean),
+                    Coded::Nothing => None,
+                };
+                let threshold = PersonThreshold::draw(family.row(position as u64).next_u64());
+                ColumnInput { name: &column.name, values, kind, threshold }
+            });
+        let encoding = TableEncoding::of(&inputs.collect::<Vec<_>>(), subjects, Resolution::default())
+            .map_err(|e| e.with(|p| p.table(&spec.name)))?;
+        for (position, column) in spec.columns.iter().enumerate().filter(|(p, _)| encoding.is_silent(*p)) {
+            if columns[position].logical_null_count() < columns[position].len() {
+                progress.warn(&format!(
+                    "{}.{}: no value is shared by enough people to come out; the twin's column has no values",
+                    spec.name, column.name
+                ));
+            }
+        }
+        Ok(RowEncoding { encoding, coded })
+    }
+
+    /// Adds what a model file must hold.
+    pub(crate) fn store(&self, prefix: &str, entries: &mut Entries) -> Result<()> {
+        entries.put(format!("{prefix}/encoding.json"), to_json(&self.encoding)?);
+        Ok(())
+    }
+
+    /// Reads what [`RowEncoding::store`] wrote.
+    pub(crate) fn load(
+        prefix: &str,
+        entries: &mut Entries,
+        spec: &TableSpec,
+        manifest: &Manifest,
+    ) -> Result<RowEncoding> {
+        let encoding: TableEncoding = from_json(&entries.take(&format!("{prefix}/encoding.json"))?)?;
+        encoding.check(spec.columns.len()).map_err(not_a_model)?;
+        Ok(RowEncoding { encoding, coded: coded(spec, manifest) })
+    }
+
+    /// The sub-columns of all columns, in their order.
+    pub(crate) fn sub_columns(&self) -> Vec<SubColumn> {
+        self.encoding.sub_columns()
+    }
+
+    /// Rows as codes; what a row of the table cannot hold has the first code.
+    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Codes> {
+        let mut codes = self.encoding.encode(&seen(columns, &self.coded)?.iter().collect::<Vec<_>>())?;
+        // Only a forged model file has such rows.
+        codes.values.iter_mut().flatten().filter(|code| **code == UNKNOWN).for_each(|code| *code = 0);
+        Ok(codes)
+    }
+
+    /// Codes as one array per column; keys are missing, references to tables that are made are marks of presence.
+    pub(crate) fn decode(
+        &self,
+        values: &[Vec<u32>],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let types = self.coded.iter().zip(schema.fields()).map(|(coded, field)| match coded {
+            Coded::Presence => ColumnType { data_type: &DataType::Boolean, nullable: false },
+            _ => ColumnType { data_type: field.data_type(), nullable: field.is_nullable() },
+        });
+        let decoded = self.encoding.decode(values, &types.collect::<Vec<_>>(), streams)?;
+        let columns = decoded.into_iter().zip(&self.coded).zip(schema.fields()).map(|((array, coded), field)| {
+            match (array, coded) {
+                (None, _) => arrow::array::new_null_array(field.data_type(), streams.len()),
+                (Some(array), Coded::Presence) => {
+                    let marks = array.as_boolean().iter().map(|present| (present == Some(true)).then_some(""));
+                    Arc::new(marks.collect::<StringArray>()) as ArrayRef
+                }
+                (Some(array), _) => array,
+            }
+        });
+        Ok(columns.collect())
+    }
+}
+
+fn coded(spec: &TableSpec, manifest: &Manifest) -> Vec<Coded> {
+    let origins = spec.origins(manifest).into_iter().zip(&spec.columns);
+    let coded = origins.map(|(origin, column)| match origin {
+        Origin::Value => Coded::Values(column.kind),
+        Origin::Reference(p) if manifest.tables[p].making == Making::Kept => Coded::Values(ColumnKind::Category),
+        Origin::Reference(_) => Coded::Presence,
+        Origin::Key | Origin::Group | Origin::SharedKey(_) => Coded::Nothing,
+    });
+    coded.collect()
+}
+
+/// The columns as they are encoded.
+fn seen(columns: &[ArrayRef], coded: &[Coded]) -> Result<Vec<ArrayRef>> {
+    let one = |(array, coded): (&ArrayRef, &Coded)| {
+        Ok(match coded {
+            Coded::Presence => {
+                let present: BooleanArray = is_not_null(array)?;
+                Arc::new(present) as ArrayRef
+            }
+            Coded::Values(_) | Coded::Nothing => array.clone(),
+        })
+    };
+    columns.iter().zip(coded).map(one).collect()
+}
