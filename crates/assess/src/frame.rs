@@ -268,7 +268,14 @@ pub(crate) mod tests {
         let kinds = columns.iter().map(|(_, a)| ColumnKind::of_type(a.data_type())).collect();
         let schema = Arc::new(Schema::new(fields));
         let batch = RecordBatch::try_new(schema.clone(), columns.into_iter().map(|(_, a)| a).collect()).unwrap();
-        Table { name: name.into(), definition: TableDefinition::default(), schema, kinds, batches: vec![batch] }
+        Table {
+            name: name.into(),
+            definition: TableDefinition::default(),
+            schema,
+            kinds,
+            batches: vec![batch],
+            population: None,
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn convert(
     }
     let format = format.unwrap_or_default();
     let folder = AtomicFolder::create(out, overwrite)?;
-    let collected = Collected::new(&project, progress)?;
+    let collected = Collected::new(&project, None, progress)?;
     let file = |name: &str| folder.path().join(format!("{name}.{}", format.extension()));
     for (source, rows) in collected.sources.iter().filter(|(s, _)| project.clean.contains_key(s.name())) {
         write(rows.as_ref(), source.name(), source.rows(), &file(source.name()), format, false, progress)?;

@@ -155,7 +155,14 @@ mod tests {
     fn table(columns: Vec<(&str, ArrayRef)>) -> Table {
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let definition = TableDefinition::default();
-        Table { name: "t".into(), definition, schema: batch.schema(), kinds: Vec::new(), batches: vec![batch] }
+        Table {
+            name: "t".into(),
+            definition,
+            schema: batch.schema(),
+            kinds: Vec::new(),
+            batches: vec![batch],
+            population: None,
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::clean::Cleaned;
 use crate::detect::{check_names, kinds_of};
 use crate::engine::{Engine, recovered};
 use crate::report::CleaningReport;
+use crate::reservoir::{Reservoir, RowSample};
 use crate::rows::{MemoryRows, Rows};
 use crate::source::{Source, find_files};
 use crate::standardize::Fitted;
@@ -11,7 +12,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use twinmart_tables::{ColumnKind, Error, Progress, Project, Result, Role, Shop, Table, TableDefinition};
+use twinmart_tables::{ColumnKind, Error, Progress, Project, Result, Role, Shop, Table, TableDefinition, Task};
 
 /// A project with its data.
 #[derive(Debug, Clone)]
@@ -28,13 +29,21 @@ pub struct Loaded {
 
 /// Loads a project file (`.toml`) or a plain data file, folder or glob.
 pub fn load(path: &Path, progress: &Progress) -> Result<Loaded> {
-    let project = read_project(path)?;
-    let collected = Collected::new(&project, progress)?;
+    loaded(read_project(path)?, None, progress)
+}
+
+/// Loads as [`load`] does, but of a long table keeps only a sample, in memory that does not grow with the table. Tables
+/// with a key, references or rules of their own are kept whole. Every row is checked, the kept and the others.
+pub fn load_sample(path: &Path, sample: &RowSample, progress: &Progress) -> Result<Loaded> {
+    loaded(read_project(path)?, Some(sample), progress)
+}
+
+fn loaded(project: Project, sample: Option<&RowSample>, progress: &Progress) -> Result<Loaded> {
+    let collected = Collected::new(&project, sample, progress)?;
     for table in &collected.tables {
-        check_finite(table, project.folder.as_os_str().is_empty())?;
         check_time(table)?;
         check_kinds(table)?;
-        check_ranges(table)?;
+        check_values(table, &project)?;
     }
     let Collected { tables, cleaning, transforms, .. } = collected;
     let shop = Shop { project: project.clone(), tables };
@@ -85,14 +94,14 @@ pub(crate) struct Collected {
 
 impl Collected {
     /// Opens and cleans all sources, then makes all tables.
-    pub(crate) fn new(project: &Project, progress: &Progress) -> Result<Collected> {
+    pub(crate) fn new(project: &Project, sample: Option<&RowSample>, progress: &Progress) -> Result<Collected> {
         let mut collected = Collected::sources(project, progress)?;
         let mut engine = Engine::new()?;
         for (source, rows) in &collected.sources {
             engine.register(source.name(), rows.clone())?;
         }
-        for (name, definition) in &project.tables {
-            let table = collected.make_table(&engine, project, name, definition, progress)?;
+        for name in project.tables.keys() {
+            let table = collected.make_table(&engine, project, name, sample, progress)?;
             let rows = MemoryRows { schema: table.schema.clone(), batches: table.batches.clone() };
             engine.register(name, Arc::new(rows))?;
             collected.tables.push(table);
@@ -136,32 +145,36 @@ impl Collected {
         engine: &Engine,
         project: &Project,
         name: &str,
-        definition: &TableDefinition,
+        sample: Option<&RowSample>,
         progress: &Progress,
     ) -> Result<Table> {
-        let (schema, batches) = match (&definition.sql, &definition.source) {
-            (Some(sql), _) => query(engine, name, sql, progress)?,
+        let definition = &project.tables[name];
+        let sample = sample.filter(|_| may_be_sampled(project, name));
+        let gathering = || Gathering::new(project, name, sample);
+        let (schema, gathered) = match (&definition.sql, &definition.source) {
+            (Some(sql), _) => query(engine, gathering(), sql, progress)?,
             (None, source) => {
                 let source = source.as_deref().unwrap_or_default();
                 let rows: Arc<dyn Rows> = match self.sources.iter().find(|(s, _)| s.name() == source) {
                     Some((_, rows)) => rows.clone(),
                     None => Arc::new(Source::open(name, &project.resolve(source), progress)?),
                 };
-                (rows.schema(), gather(rows.as_ref(), name, progress)?)
+                (rows.schema(), gather(rows.as_ref(), gathering(), progress)?)
             }
         };
-        let (mut schema, mut batches) = (schema, batches);
+        let (mut schema, (mut batches, population)) = (schema, gathered);
         if project.clean.contains_key(name) {
             let count = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
             let memory = Arc::new(MemoryRows { schema, batches });
             let rows = self.clean(engine, project, name, memory, Some(count), progress)?;
-            (schema, batches) = (rows.schema(), gather(rows.as_ref(), name, progress)?);
+            (schema, (batches, _)) = (rows.schema(), gather(rows.as_ref(), gathering(), progress)?);
         }
         check_names(name, definition, &schema)?;
-        let mut table = Table { name: name.into(), definition: definition.clone(), schema, kinds: Vec::new(), batches };
+        let (name, definition) = (name.to_string(), definition.clone());
+        let mut table = Table { name, definition, schema, kinds: Vec::new(), batches, population };
         if table.rows() == 0 {
             let remedy = "check the SQL and the rules of [clean]";
-            return Err(Error::data("the table has no rows").table(name).remedy(remedy).into());
+            return Err(Error::data("the table has no rows").table(&table.name).remedy(remedy).into());
         }
         table.kinds = kinds_of(&table)?;
         check_constraints(engine, project, &table, progress)?;
@@ -169,42 +182,100 @@ impl Collected {
     }
 }
 
-fn query(engine: &Engine, name: &str, sql: &str, progress: &Progress) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let task = progress.start(&format!("table {name}"), None, "rows");
-    let mut batches = Vec::new();
-    let schema = engine.select(name, sql, progress, &mut |batch| {
-        task.advance(batch.num_rows() as u64)?;
-        batches.push(batch);
-        Ok(())
-    })?;
-    Ok((schema, batches))
+/// A table that stands alone: no other one, no uniqueness of a key and no rule needs all of its rows at once.
+fn may_be_sampled(project: &Project, name: &str) -> bool {
+    let definition = &project.tables[name];
+    project.tables.len() == 1
+        && definition.role == Role::Plain
+        && definition.key.is_none()
+        && definition.references.is_empty()
+        && !project.clean.contains_key(name)
+        && !project.constraints.contains_key(name)
 }
 
-fn gather(rows: &dyn Rows, name: &str, progress: &Progress) -> Result<Vec<RecordBatch>> {
-    let task = progress.start(&format!("table {name}"), None, "rows");
-    let mut batches = Vec::new();
-    for batch in rows.read() {
-        let batch = batch?;
-        task.advance(batch.num_rows() as u64)?;
-        if batch.num_rows() > 0 {
-            batches.push(batch);
-        }
+/// The rows of a table as they come.
+struct Gathering<'a> {
+    project: &'a Project,
+    name: &'a str,
+    sample: Option<&'a RowSample>,
+    reservoir: Option<Reservoir>,
+    batches: Vec<RecordBatch>,
+    seen: u64,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(project: &'a Project, name: &'a str, sample: Option<&'a RowSample>) -> Gathering<'a> {
+        Gathering { project, name, sample, reservoir: None, batches: Vec::new(), seen: 0 }
     }
-    Ok(batches)
+
+    fn add(&mut self, batch: RecordBatch, task: &Task) -> Result<()> {
+        task.advance(batch.num_rows() as u64)?;
+        match self.sample {
+            Some(sample) => {
+                // Rows that are not kept are seen here only.
+                check_batch(self.project, self.name, &batch, self.seen)?;
+                self.seen += batch.num_rows() as u64;
+                let columns = batch.num_columns();
+                self.reservoir.get_or_insert_with(|| Reservoir::new(sample, self.name, columns)).add(batch)?;
+            }
+            None if batch.num_rows() > 0 => self.batches.push(batch),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The rows, and of how many they are a sample.
+    fn finish(self) -> Result<(Vec<RecordBatch>, Option<u64>)> {
+        self.reservoir.map_or(Ok((self.batches, None)), Reservoir::finish)
+    }
+}
+
+/// Rows, and of how many they are a sample.
+type Gathered = (Vec<RecordBatch>, Option<u64>);
+
+fn query(engine: &Engine, mut gathering: Gathering, sql: &str, progress: &Progress) -> Result<(SchemaRef, Gathered)> {
+    let name = gathering.name;
+    let task = progress.start(&format!("table {name}"), None, "rows");
+    let schema = engine.select(name, sql, progress, &mut |batch| gathering.add(batch, &task))?;
+    Ok((schema, gathering.finish()?))
+}
+
+fn gather(rows: &dyn Rows, mut gathering: Gathering, progress: &Progress) -> Result<Gathered> {
+    let task = progress.start(&format!("table {}", gathering.name), None, "rows");
+    for batch in rows.read() {
+        gathering.add(batch?, &task)?;
+    }
+    gathering.finish()
+}
+
+/// Checks every value that is there; rows are counted from the first batch.
+fn check_values(table: &Table, project: &Project) -> Result<()> {
+    let mut first_row = 0;
+    for batch in &table.batches {
+        check_batch(project, &table.name, batch, first_row)?;
+        first_row += batch.num_rows() as u64;
+    }
+    Ok(())
+}
+
+/// Checks the values of a batch whose first row is `first_row` of the table.
+fn check_batch(project: &Project, name: &str, batch: &RecordBatch, first_row: u64) -> Result<()> {
+    check_finite(project.folder.as_os_str().is_empty(), name, batch, first_row)?;
+    check_ranges(&project.tables[name], name, batch, first_row)
 }
 
 /// NaN and infinity have no place in a table: no statistic survives them.
-fn check_finite(table: &Table, plain_file: bool) -> Result<()> {
-    for (position, field) in table.schema.fields().iter().enumerate() {
+fn check_finite(plain_file: bool, name: &str, batch: &RecordBatch, first_row: u64) -> Result<()> {
+    for (position, field) in batch.schema().fields().iter().enumerate() {
         if !matches!(field.data_type(), DataType::Float32 | DataType::Float64) {
             continue;
         }
-        let values = crate::statistics::numbers(&table.column_at(position)?)?;
+        let values = crate::statistics::numbers(batch.column(position))?;
         let Some(row) = values.iter().position(|x| x.is_some_and(|x| !x.is_finite())) else { continue };
         let value = values.value(row);
         let column = quoted(field.name());
         let condition = if value.is_nan() { format!("isnan({column})") } else { format!("abs({column}) > 1.7e308") };
-        let rule = format!("[clean.{}] drop_invalid = ['{condition}']", quoted(&table.name));
+        let rule = format!("[clean.{}] drop_invalid = ['{condition}']", quoted(name));
         let remedy = if plain_file {
             format!("make a project file (twinmart init) and add {rule}")
         } else {
@@ -212,9 +283,9 @@ fn check_finite(table: &Table, plain_file: bool) -> Result<()> {
         };
         let what = if value.is_nan() { "the value is not a number (NaN)" } else { "the value is infinite" };
         return Err(Error::data(what)
-            .table(&table.name)
+            .table(name)
             .column(field.name())
-            .row(row as u64 + 1)
+            .row(first_row + row as u64 + 1)
             .value(value)
             .remedy(remedy)
             .into());
@@ -245,34 +316,36 @@ fn check_kinds(table: &Table) -> Result<()> {
 }
 
 /// `min` and `max` of `[tables.NAME.columns]` hold in every row; a twin's numbers stay within the learned ones.
-fn check_ranges(table: &Table) -> Result<()> {
-    for (column, options) in &table.definition.columns {
+fn check_ranges(definition: &TableDefinition, name: &str, batch: &RecordBatch, first_row: u64) -> Result<()> {
+    for (column, options) in &definition.columns {
         let (low, high) = (options.min.unwrap_or(f64::NEG_INFINITY), options.max.unwrap_or(f64::INFINITY));
         if options.min.is_none() && options.max.is_none() {
             continue;
         }
-        let values = table.column(column)?;
+        // A name that the table does not have is an error of its own.
+        let Some(values) = batch.column_by_name(column) else { continue };
         if !values.data_type().is_numeric() {
             return Err(Error::usage(format!("min and max need numbers, the column is {}", values.data_type()))
-                .table(&table.name)
+                .table(name)
                 .column(column)
                 .remedy("remove min and max")
                 .into());
         }
-        let numbers = crate::statistics::numbers(&values)?;
+        let numbers = crate::statistics::numbers(values)?;
         let outside = |x: Option<f64>| x.is_some_and(|x| x < low || x > high);
         if let Some(row) = numbers.iter().position(outside) {
-            let name = quoted(column);
-            let limit = if numbers.value(row) < low { format!("{name} < {low}") } else { format!("{name} > {high}") };
+            let quoted_column = quoted(column);
+            let limit = if numbers.value(row) < low {
+                format!("{quoted_column} < {low}")
+            } else {
+                format!("{quoted_column} > {high}")
+            };
             return Err(Error::data("the value lies outside min and max of the project file")
-                .table(&table.name)
+                .table(name)
                 .column(column)
-                .row(row as u64 + 1)
+                .row(first_row + row as u64 + 1)
                 .value(numbers.value(row))
-                .remedy(format!(
-                    "correct min and max, or add [clean.{}] drop_invalid = ['{limit}']",
-                    quoted(&table.name)
-                ))
+                .remedy(format!("correct min and max, or add [clean.{}] drop_invalid = ['{limit}']", quoted(name)))
                 .into());
         }
     }

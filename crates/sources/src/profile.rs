@@ -111,7 +111,7 @@ pub fn profile(path: &Path, progress: &Progress) -> Result<Profile> {
         let table = facts.profile(&name, Some(Role::Plain), &TableDefinition::default());
         return Ok(Profile { name, sources: Vec::new(), tables: vec![table], cleaning: CleaningReport::default() });
     }
-    let collected = Collected::new(&project, progress)?;
+    let collected = Collected::new(&project, None, progress)?;
     let mut sources = Vec::new();
     for (source, _) in &collected.sources {
         let facts = TableFacts::gather(source, source.name(), Some(source.rows()), progress)?;

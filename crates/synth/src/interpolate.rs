@@ -302,11 +302,11 @@ impl Partners {
         of_class: bool,
     ) -> Result<Partners> {
         let mut stored = |name: &str, length: Option<usize>| {
-            indices_from_parquet(entries.take(&format!("{prefix}/{name}.parquet"))?, length, spec.rows)
+            indices_from_parquet(entries.take(&format!("{prefix}/{name}.parquet"))?, length, spec.learned_rows)
         };
         let length = |bases: usize| Some(bases.saturating_mul(manifest.settings.neighbours));
         let Some(target) = manifest.settings.target.as_ref().filter(|_| of_class) else {
-            let rows = spec.rows as usize;
+            let rows = spec.learned_rows as usize;
             return Ok(Partners::of_all(rows, stored("neighbours", length(rows))?));
         };
         let bases = stored("bases", None)?;

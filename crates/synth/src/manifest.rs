@@ -44,6 +44,8 @@ pub struct TableSpec {
     pub making: Making,
     /// Rows in the training data.
     pub rows: u64,
+    /// Rows learned from: all, or an even sample of a long table.
+    pub learned_rows: u64,
     /// Role, key, time and references; without source and SQL, which belong to the machine that has them.
     pub definition: TableDefinition,
     /// The columns, in order.
@@ -139,7 +141,8 @@ impl TableSpec {
         TableSpec {
             name: table.name.clone(),
             making,
-            rows: table.rows() as u64,
+            rows: table.population.unwrap_or(table.rows() as u64),
+            learned_rows: table.rows() as u64,
             definition: TableDefinition { source: None, sql: None, ..table.definition.clone() },
             columns: columns.collect(),
             keys: BTreeMap::new(),

@@ -184,5 +184,6 @@ fn table_of(spec: &TableSpec, schema: &SchemaRef, rows: RecordBatch) -> Table {
         schema: schema.clone(),
         kinds: spec.kinds(),
         batches: vec![rows],
+        population: None,
     }
 }

@@ -118,7 +118,7 @@ impl RowModel {
         };
         let values = match self {
             RowModel::Replicate(m) if spec.making == Making::Counterparts => {
-                m.rows_at(range.clone().map(|row| base(row, spec.rows)))?
+                m.rows_at(range.clone().map(|row| base(row, spec.learned_rows)))?
             }
             RowModel::Replicate(m) => m.draw(&mut streams)?,
             RowModel::Interpolate(m) => m.draw(range.clone().map(|row| base(row, m.bases())), &mut streams, schema)?,
@@ -291,7 +291,7 @@ pub(crate) fn rows_of(
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
     let rows = from_parquet(entries.take(&format!("{prefix}/rows.parquet"))?)?;
-    if rows.schema().fields() != schema.fields() || rows.num_rows() as u64 != spec.rows {
+    if rows.schema().fields() != schema.fields() || rows.num_rows() as u64 != spec.learned_rows {
         return Err(not_a_model(format!("the rows of {} are not those of the manifest", spec.name)));
     }
     Ok(rows)

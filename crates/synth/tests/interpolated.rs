@@ -24,7 +24,7 @@ fn people() -> Shop {
     // Every fifth person with a score above 80, and two people of a class of their own.
     let risk = |i: usize| match i {
         0 | 1 => "odd",
-        _ if score(i) > 80.0 && i % 5 == 0 => "high",
+        _ if score(i) > 80.0 && i.is_multiple_of(5) => "high",
         _ => "low",
     };
     // Twelve letters: new texts do not meet them by chance.
@@ -54,7 +54,14 @@ fn people() -> Shop {
     let kinds = columns.iter().map(|c| c.1).collect();
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(schema.clone(), columns.into_iter().map(|c| c.2).collect()).unwrap();
-    let table = Table { name: "t".into(), definition: TableDefinition::default(), schema, kinds, batches: vec![batch] };
+    let table = Table {
+        name: "t".into(),
+        definition: TableDefinition::default(),
+        schema,
+        kinds,
+        batches: vec![batch],
+        population: None,
+    };
     Shop { project: Project::default(), tables: vec![table] }
 }
 

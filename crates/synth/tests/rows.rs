@@ -13,7 +13,14 @@ fn shop(columns: Vec<(&str, ColumnKind, ArrayRef)>) -> Shop {
     let kinds = columns.iter().map(|c| c.1).collect();
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(schema.clone(), columns.into_iter().map(|c| c.2).collect()).unwrap();
-    let table = Table { name: "t".into(), definition: TableDefinition::default(), schema, kinds, batches: vec![batch] };
+    let table = Table {
+        name: "t".into(),
+        definition: TableDefinition::default(),
+        schema,
+        kinds,
+        batches: vec![batch],
+        population: None,
+    };
     Shop { project: Project::default(), tables: vec![table] }
 }
 

@@ -91,7 +91,7 @@ fn table(name: &str, definition: TableDefinition, columns: Vec<(&str, ArrayRef)>
         chosen.unwrap_or(ColumnKind::of_type(f.data_type()))
     };
     let kinds = batch.schema().fields().iter().map(kind).collect();
-    Table { name: name.into(), definition, schema: batch.schema(), kinds, batches: vec![batch] }
+    Table { name: name.into(), definition, schema: batch.schema(), kinds, batches: vec![batch], population: None }
 }
 
 fn plain(columns: Vec<(&str, ArrayRef)>) -> Shop {

@@ -18,10 +18,12 @@ pub struct Table {
     pub kinds: Vec<ColumnKind>,
     /// The rows.
     pub batches: Vec<RecordBatch>,
+    /// Where the rows are an even sample: of how many.
+    pub population: Option<u64>,
 }
 
 impl Table {
-    /// Number of rows.
+    /// Number of rows that are here.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
@@ -85,6 +87,7 @@ impl Table {
             schema: self.schema.clone(),
             kinds: self.kinds.clone(),
             batches: Vec::new(),
+            population: None,
         }
     }
 

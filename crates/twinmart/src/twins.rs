@@ -96,7 +96,7 @@ pub(crate) fn reopen(folder: &Path, project: &Project) -> Result<Shop> {
     for (name, kinds) in kinds {
         let (schema, batches) = twinmart_tables::read_parquet(folder.join(format!("{name}.parquet")))?;
         let definition = project.tables.get(&name).cloned().unwrap_or_default();
-        tables.push(Table { name, definition, schema, kinds, batches });
+        tables.push(Table { name, definition, schema, kinds, batches, population: None });
     }
     Ok(Shop { project: project.clone(), tables })
 }

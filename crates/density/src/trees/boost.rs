@@ -20,6 +20,8 @@ pub(crate) const IMPOSSIBLE: f32 = -1e30;
 
 /// η, the share of a Newton step that is taken: small steps where few rows make every step uncertain and cheap.
 const RATES: [f32; 2] = [0.05, 0.15];
+/// Without folds, the table is long or wide: smaller steps would take too long.
+const LEAST_RATE_WITHOUT_FOLDS: f32 = 0.12;
 /// Rows up to which steps are the smallest.
 const FEW_ROWS: f32 = 5_000.0;
 /// λ, the ridge on the leaves' values.
@@ -198,7 +200,7 @@ impl<'a> Ensemble<'a> {
         Ensemble {
             bins: rows.bins(),
             growth: Growth { leaves, rows_per_leaf: 20.0, ridge: 1.0, gain: GAINS[usize::from(problem.all.is_none())] },
-            rate: rate(rows.codes.len()),
+            rate: rate(rows.codes.len()).max(if problem.all.is_none() { LEAST_RATE_WITHOUT_FOLDS } else { 0.0 }),
             trees: Vec::new(),
             probabilities: scores.clone(),
             sketch: vec![[0.0; LANES]; rows.codes.len()],

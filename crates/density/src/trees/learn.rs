@@ -12,26 +12,45 @@ use twinmart_tables::{Result, Task};
 
 /// Rounds at most, unless more are asked for.
 const MOST_ROUNDS: usize = 400;
-/// Where a deadline can end the learning: with all sub-columns at so many rounds.
-const STAGES: [usize; 3] = [20, 80, MOST_ROUNDS];
+/// Where a deadline can end the learning: with all sub-columns at so many rounds. Those between the first and the last are
+/// passed over where there is time for more.
+const STAGES: [usize; 4] = [4, 20, 80, MOST_ROUNDS];
+/// The next stages are expected to take this many times longer, for each round, than the one before.
+const CAUTION: f64 = 1.5;
 /// Sub-columns that a target looks at, at most: those that tell most about it.
 const MOST_INPUTS: usize = 48;
 /// Rows by which inputs are compared.
 const SCREENING_ROWS: usize = 5_000;
+/// Of a table of very many columns, each still looks at the best so many.
+const FEWEST_INPUTS: usize = 8;
 /// Rows times inputs, summed over the sub-columns, that are learned in a few minutes on two cores …
 const COST: usize = 60_000_000;
 /// … but never fewer rows than this.
 const FEWEST_ROWS: usize = 20_000;
+/// The same sum beyond which sub-columns look at fewer inputs.
+const COST_OF_WIDE_TABLES: usize = 80_000_000;
 
 /// How many rows are worth learning from; more would take too long for what they add.
 pub(super) fn rows_wanted(sub_columns: &[SubColumn]) -> usize {
-    let inputs: usize = (0..sub_columns.len()).map(|p| inputs(sub_columns, p).len().min(MOST_INPUTS)).sum();
-    (COST / inputs.max(1)).max(FEWEST_ROWS)
+    (COST / all_inputs(sub_columns, MOST_INPUTS).max(1)).max(FEWEST_ROWS)
+}
+
+/// Inputs of all sub-columns, with at most so many for each.
+fn all_inputs(sub_columns: &[SubColumn], most: usize) -> usize {
+    (0..sub_columns.len()).map(|p| inputs(sub_columns, p).len().min(most)).sum()
+}
+
+/// How many inputs each sub-column looks at, at most.
+fn most_inputs(sub_columns: &[SubColumn], rows: usize) -> usize {
+    let fits = |most: &usize| all_inputs(sub_columns, *most).saturating_mul(rows) <= COST_OF_WIDE_TABLES;
+    (FEWEST_INPUTS + 1..=MOST_INPUTS).rev().find(fits).unwrap_or(FEWEST_INPUTS)
 }
 
 /// Below so many rows a single validation part says too little: each of [`FOLDS`] parts is held out in turn, and what they
-/// say together is learned again from all rows.
+/// say together is learned again from all rows …
 const FEW_ROWS: usize = 20_000;
+/// … unless rows times inputs, summed over the sub-columns, are more than this.
+const COST_OF_FOLDS: usize = 40_000_000;
 const FOLDS: usize = 3;
 /// Parts that people are dealt to; one of them is the validation part of a long table.
 const PARTS: usize = 9;
@@ -84,8 +103,19 @@ impl Trees {
         let (rows, features) = Binned::of(codes);
         let family = fitting.draws.family("density.validation", "");
         let part: Vec<usize> = subjects.par_iter().map(|s| family.row(*s).random_range(0..PARTS)).collect();
-        let learner =
-            Learner { sub_columns: &codes.sub_columns, features: &features, rows: &rows, part: &part, fitting };
+        let sub_columns = &codes.sub_columns;
+        let most = most_inputs(sub_columns, part.len());
+        let cost = all_inputs(sub_columns, most).saturating_mul(part.len());
+        let screening = Screening { rows: &rows, features: &features, most };
+        let learner = Learner {
+            sub_columns,
+            features: &features,
+            rows: &rows,
+            part: &part,
+            inputs: (0..sub_columns.len()).into_par_iter().map(|p| screening.inputs(p)).collect(),
+            folds: part.len() < FEW_ROWS && cost <= COST_OF_FOLDS,
+            fitting,
+        };
         let (targets, rounds, unfinished) = learner.learn()?;
         Ok(Trees { sub_columns: codes.sub_columns.clone(), features, targets, rounds: rounds as u64, unfinished })
     }
@@ -97,6 +127,10 @@ struct Learner<'a> {
     rows: &'a Binned<'a>,
     /// The part of each row.
     part: &'a [usize],
+    /// Of each sub-column.
+    inputs: Vec<Vec<usize>>,
+    /// Whether each part is held out in turn.
+    folds: bool,
     fitting: &'a Fitting,
 }
 
@@ -121,48 +155,58 @@ impl Learner<'_> {
         let total = self.sub_columns.len() as u64;
         let task = self.fitting.progress.start("learning", Some(total), "sub-columns");
         let mut done: Vec<Learned> = Vec::new();
-        let mut reached = 0;
-        for rounds in stages {
+        let (mut reached, mut at) = (0, 0);
+        while let Some(rounds) = stages.get(at).copied() {
             // The first stage always ends: there must be a model.
             let deadline = self.fitting.deadline.filter(|_| reached > 0);
-            let stage = (0..self.sub_columns.len()).into_par_iter().with_max_len(1).map(|p| match done.get(p) {
-                Some(learned) if !learned.unfinished => Ok(None),
-                _ => self.target(p, rounds, deadline, &task).map(Some),
-            });
-            let stage = stage.collect::<Result<Vec<Option<Option<Learned>>>>>()?;
-            if stage.iter().any(|learned| matches!(learned, Some(None))) {
-                break;
-            }
-            let late: Vec<Option<Learned>> = stage.into_iter().map(Option::flatten).collect();
-            if done.is_empty() {
-                done = late.into_iter().flatten().collect();
-            } else {
-                for (learned, new) in done.iter_mut().zip(late) {
-                    if let Some(new) = new {
-                        *learned = new;
-                    }
+            let start = Instant::now();
+            let Some(stage) = self.stage(&done, rounds, deadline, &task)? else { break };
+            match done.is_empty() {
+                true => done = stage.into_iter().flatten().collect(),
+                false => {
+                    let news = done.iter_mut().zip(stage).filter_map(|(old, new)| Some((old, new?)));
+                    news.for_each(|(old, new)| *old = new);
                 }
             }
             reached = rounds;
+            at += 1;
+            let for_each_round = start.elapsed().as_secs_f64() / rounds as f64 * CAUTION;
+            let left = self.fitting.deadline.map_or(0.0, |d| (d - Instant::now()).as_secs_f64());
+            at += stages[at..].iter().rposition(|rounds| for_each_round * *rounds as f64 <= left).unwrap_or(0);
         }
         Ok((done.into_iter().map(|l| l.target).collect(), reached, reached < most))
+    }
+
+    /// All sub-columns that more rounds could help, with so many; `None` where the deadline came first.
+    fn stage(
+        &self,
+        done: &[Learned],
+        rounds: usize,
+        deadline: Option<Instant>,
+        task: &Task,
+    ) -> Result<Option<Vec<Option<Learned>>>> {
+        let one = |p: usize| match done.get(p) {
+            Some(learned) if !learned.unfinished => Ok(Some(None)),
+            _ => Ok(self.target(p, rounds, deadline, task)?.map(Some)),
+        };
+        let stage = (0..self.sub_columns.len()).into_par_iter().with_max_len(1).map(one);
+        Ok(stage.collect::<Result<Vec<_>>>()?.into_iter().collect())
     }
 
     /// Learns one sub-column; `None` where the deadline came first.
     fn target(&self, p: usize, rounds: usize, deadline: Option<Instant>, task: &Task) -> Result<Option<Learned>> {
         let sub_column = &self.sub_columns[p];
-        let inputs = self.screen(inputs(self.sub_columns, p), p);
+        let inputs = &self.inputs[p];
         let all: Vec<u32> = (0..self.part.len() as u32).collect();
         let boosted = if inputs.is_empty() || sub_column.cardinality() < 2 || all.is_empty() {
             let base = base(sub_column, &self.rows.rows(&[], p, &all));
             Some(Boosted { base, trees: Vec::new(), unfinished: false })
         } else {
-            let few = self.part.len() < FEW_ROWS;
             let fold = |holds_out: &dyn Fn(usize) -> bool| {
                 let (held, kept) = all.iter().copied().partition::<Vec<u32>, _>(|r| holds_out(self.part[*r as usize]));
-                (self.rows.rows(&inputs, p, &kept), self.rows.rows(&inputs, p, &held))
+                (self.rows.rows(inputs, p, &kept), self.rows.rows(inputs, p, &held))
             };
-            let folds = match few {
+            let folds = match self.folds {
                 true => (0..FOLDS).map(|f| fold(&|part| part % FOLDS == f)).collect(),
                 false => vec![fold(&|part| part == 0)],
             };
@@ -170,7 +214,7 @@ impl Learner<'_> {
                 features: inputs.iter().map(|i| &self.features[*i]).collect(),
                 sub_column,
                 folds,
-                all: few.then(|| self.rows.rows(&inputs, p, &all)),
+                all: self.folds.then(|| self.rows.rows(inputs, p, &all)),
                 draws: self.fitting.draws.family("trees.sketch", &p.to_string()),
                 rounds,
                 deadline,
@@ -185,24 +229,36 @@ impl Learner<'_> {
         let target = Target { inputs, base: boosted.base, trees: boosted.trees };
         Ok(Some(Learned { target, unfinished: boosted.unfinished }))
     }
+}
 
+/// Chooses what sub-columns look at.
+struct Screening<'a> {
+    rows: &'a Binned<'a>,
+    features: &'a [Feature],
+    /// Inputs of each, at most.
+    most: usize,
+}
+
+impl Screening<'_> {
     /// The inputs that tell most about a target.
-    fn screen(&self, inputs: Vec<usize>, target: usize) -> Vec<usize> {
-        if inputs.len() <= MOST_INPUTS {
+    fn inputs(&self, target: usize) -> Vec<usize> {
+        let sub_columns = &self.rows.codes.sub_columns;
+        let inputs = inputs(sub_columns, target);
+        if inputs.len() <= self.most {
             return inputs;
         }
         let step = self.rows.codes.rows().div_ceil(SCREENING_ROWS).max(1);
         let codes: Vec<u32> = self.rows.codes.values[target].iter().step_by(step).copied().collect();
-        let width = self.sub_columns[target].cardinality();
+        let width = sub_columns[target].cardinality();
         let information = |input: &usize| {
             let bins = self.rows.bins[*input].iter().step_by(step).copied();
             mutual_information(bins, self.features[*input].bins, &codes, width)
         };
-        let own = |input: &usize| self.sub_columns[*input].column == self.sub_columns[target].column;
+        let own = |input: &usize| sub_columns[*input].column == sub_columns[target].column;
         let mut ranked: Vec<(usize, f64)> =
             inputs.iter().map(|i| (*i, if own(i) { f64::INFINITY } else { information(i) })).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let mut chosen: Vec<usize> = ranked.into_iter().take(MOST_INPUTS).map(|(input, _)| input).collect();
+        let mut chosen: Vec<usize> = ranked.into_iter().take(self.most).map(|(input, _)| input).collect();
         chosen.sort_unstable();
         chosen
     }

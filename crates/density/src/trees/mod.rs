@@ -28,6 +28,8 @@ use twinmart_tables::Stream;
 
 /// Rows that are scored together: their scores fit the cache.
 const BLOCK: usize = 1_024;
+/// Blocks that go through the sub-columns in step.
+const BLOCKS: usize = 8;
 /// Draws of one row with known codes after unknown ones.
 const PARTICLES: usize = 32;
 
@@ -52,9 +54,6 @@ struct Target {
     base: Vec<f32>,
     trees: Vec<Tree>,
 }
-
-/// By sub-column and tree.
-type Finders = Vec<Vec<LeafFinder>>;
 
 /// All of [`Trees`] but the numbers in base and leaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,7 +152,7 @@ impl Trees {
     fn probabilities(
         &self,
         p: usize,
-        finders: &Finders,
+        finders: &[LeafFinder],
         bins: &[Vec<u8>],
         above: &[u32],
         leaves: &mut [u8],
@@ -161,15 +160,15 @@ impl Trees {
         let (target, width) = (&self.targets[p], width(&self.sub_columns[p]));
         let mut scores = start(&target.base, width, above);
         let inputs: Vec<&[u8]> = target.inputs.iter().map(|i| &bins[*i as usize][..]).collect();
-        for (tree, finder) in target.trees.iter().zip(&finders[p]) {
+        for (tree, finder) in target.trees.iter().zip(finders) {
             add_tree(tree, finder, width, &inputs, leaves, &mut scores);
         }
         softmax_rows(&mut scores, width);
         scores
     }
 
-    fn finders(&self) -> Finders {
-        self.targets.iter().map(|t| t.trees.iter().map(|tree| LeafFinder::new(&tree.structure)).collect()).collect()
+    fn finders(&self, p: usize) -> Vec<LeafFinder> {
+        self.targets[p].trees.iter().map(|tree| LeafFinder::new(&tree.structure)).collect()
     }
 
     fn bins(&self, p: usize, reached: &[u32]) -> Vec<u8> {
@@ -180,14 +179,19 @@ impl Trees {
 impl RowDensity for Trees {
     fn fill(&self, values: &mut [Vec<u32>], streams: &mut [Stream]) {
         let rows = streams.len();
-        let finders = self.finders();
         let late: Vec<bool> = (0..rows).map(|row| knows_after_unknown(values, row)).collect();
         for (is_late, particles) in [(false, 1), (true, PARTICLES)] {
             let chosen: Vec<usize> = (0..rows).filter(|row| late[*row] == is_late).collect();
-            for rows in chosen.chunks(BLOCK / particles) {
-                let mut walk = Walk::begin(self, &finders, values, rows, particles);
-                walk.go(streams);
-                walk.end(values, streams);
+            let blocks: Vec<&[usize]> = chosen.chunks(BLOCK / particles).collect();
+            // In step, so that the finders of one sub-column serve many rows, and no others are there at the time.
+            for blocks in blocks.chunks(BLOCKS) {
+                let mut walks: Vec<Walk> =
+                    blocks.iter().map(|rows| Walk::begin(self, values, rows, particles)).collect();
+                for p in 0..self.sub_columns.len() {
+                    let finders = self.finders(p);
+                    walks.iter_mut().for_each(|walk| walk.step(p, &finders, streams));
+                }
+                walks.into_iter().for_each(|walk| walk.end(values, streams));
             }
         }
     }
@@ -196,11 +200,10 @@ impl RowDensity for Trees {
         let above = parents(&self.sub_columns, &rows.values);
         let reached = self.sub_columns.iter().enumerate().map(|(p, s)| nodes(s, &above[p], &rows.values[p]));
         let bins: Vec<Vec<u8>> = reached.enumerate().map(|(p, reached)| self.bins(p, &reached)).collect();
-        let finders = self.finders();
         let mut sums = vec![0.0; rows.rows()];
         let mut leaves = vec![0u8; rows.rows()];
         for (p, sub_column) in self.sub_columns.iter().enumerate() {
-            let probabilities = self.probabilities(p, &finders, &bins, &above[p], &mut leaves);
+            let probabilities = self.probabilities(p, &self.finders(p), &bins, &above[p], &mut leaves);
             let rows = probabilities.chunks_exact(width(sub_column)).zip(&rows.values[p]).zip(&mut sums);
             for ((row, code), sum) in rows {
                 *sum += f64::from(row[*code as usize].max(f32::MIN_POSITIVE)).ln();
@@ -223,7 +226,6 @@ fn knows_after_unknown(values: &[Vec<u32>], row: usize) -> bool {
 /// Drawing some rows, sub-column by sub-column; every row is drawn by `particles` particles side by side.
 struct Walk<'a> {
     trees: &'a Trees,
-    finders: &'a Finders,
     rows: &'a [usize],
     particles: usize,
     /// What is known: `[sub_columns][rows]`.
@@ -235,51 +237,42 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn begin(
-        trees: &'a Trees,
-        finders: &'a Finders,
-        values: &[Vec<u32>],
-        rows: &'a [usize],
-        particles: usize,
-    ) -> Walk<'a> {
+    fn begin(trees: &'a Trees, values: &[Vec<u32>], rows: &'a [usize], particles: usize) -> Walk<'a> {
         let known = values.iter().map(|v| rows.iter().map(|row| v[*row]).collect()).collect();
-        Walk { trees, finders, rows, particles, known, codes: Vec::new(), reached: Vec::new(), bins: Vec::new() }
+        Walk { trees, rows, particles, known, codes: Vec::new(), reached: Vec::new(), bins: Vec::new() }
     }
 
-    fn go(&mut self, streams: &mut [Stream]) {
+    /// Draws sub-column `p`, after all before it.
+    fn step(&mut self, p: usize, finders: &[LeafFinder], streams: &mut [Stream]) {
+        let sub_column = &self.trees.sub_columns[p];
         let all = self.rows.len() * self.particles;
-        let mut leaves = vec![0u8; all];
-        for (p, sub_column) in self.trees.sub_columns.iter().enumerate() {
-            let above = if sub_column.level == 0 { vec![0; all] } else { self.reached[p - 1].clone() };
-            let probabilities = self.trees.probabilities(p, self.finders, &self.bins, &above, &mut leaves);
-            let width = width(sub_column);
-            let mut codes = vec![0u32; all];
-            let mut weights = vec![1f32; all];
-            for (at, (code, row)) in codes.iter_mut().zip(probabilities.chunks_exact(width)).enumerate() {
-                let members = sub_column.members[above[at] as usize];
-                let known = self.known[p][at / self.particles];
-                *code = match known {
-                    UNKNOWN => {
-                        pick(row[..members as usize].iter().copied(), streams[self.rows[at / self.particles]].random())
-                    }
-                    // A code that this particle's node does not have: the particle is lost, whatever it does.
-                    known if known >= members => {
-                        weights[at] = 0.0;
-                        members - 1
-                    }
-                    known => {
-                        weights[at] = row[known as usize];
-                        known
-                    }
-                };
-            }
-            self.bins.push(Vec::new());
-            self.reached.push(nodes(sub_column, &above, &codes));
-            self.codes.push(codes);
-            self.bins[p] = self.trees.bins(p, &self.reached[p]);
-            if self.particles > 1 {
-                self.resample(p, &weights, streams);
-            }
+        let above = if sub_column.level == 0 { vec![0; all] } else { self.reached[p - 1].clone() };
+        let probabilities = self.trees.probabilities(p, finders, &self.bins, &above, &mut vec![0u8; all]);
+        let width = width(sub_column);
+        let mut codes = vec![0u32; all];
+        let mut weights = vec![1f32; all];
+        for (at, (code, row)) in codes.iter_mut().zip(probabilities.chunks_exact(width)).enumerate() {
+            let members = sub_column.members[above[at] as usize];
+            *code = match self.known[p][at / self.particles] {
+                UNKNOWN => {
+                    pick(row[..members as usize].iter().copied(), streams[self.rows[at / self.particles]].random())
+                }
+                // A code that this particle's node does not have: the particle is lost, whatever it does.
+                known if known >= members => {
+                    weights[at] = 0.0;
+                    members - 1
+                }
+                known => {
+                    weights[at] = row[known as usize];
+                    known
+                }
+            };
+        }
+        self.reached.push(nodes(sub_column, &above, &codes));
+        self.bins.push(self.trees.bins(p, &self.reached[p]));
+        self.codes.push(codes);
+        if self.particles > 1 {
+            self.resample(p, &weights, streams);
         }
     }
 

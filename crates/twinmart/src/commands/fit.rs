@@ -3,7 +3,8 @@
 use crate::pipeline::{Parts, settings};
 use crate::screen::Screen;
 use std::path::PathBuf;
-use twinmart_tables::{AtomicFile, Interpolation, Method, Preset, Result, Target};
+use twinmart_sources::RowSample;
+use twinmart_tables::{AtomicFile, Interpolation, Method, Preset, Result, Table, Target};
 
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
@@ -55,13 +56,12 @@ fn target(text: &str) -> std::result::Result<Target, String> {
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
     drop(AtomicFile::create(&arguments.out, arguments.overwrite)?);
     let interpolation = arguments.interpolation.as_deref().map(Interpolation::parse).transpose()?;
-    let mut loaded = twinmart_sources::load(&arguments.input, &screen.progress)?;
+    let mut project = twinmart_sources::read_project(&arguments.input)?;
     let of_rows = interpolation.is_some() || arguments.target.is_some();
-    let synthesis = &mut loaded.project.synthesis;
+    let synthesis = &mut project.synthesis;
     synthesis.interpolation = interpolation.unwrap_or(synthesis.interpolation);
     synthesis.target = arguments.target.or(synthesis.target.take());
-    let mut settings =
-        settings(&loaded.project, arguments.method.as_deref(), screen.seed(loaded.project.project.seed))?;
+    let mut settings = settings(&project, arguments.method.as_deref(), screen.seed(project.project.seed))?;
     settings.preset = arguments.preset.unwrap_or(settings.preset);
     settings.max_minutes = arguments.max_minutes.unwrap_or(settings.max_minutes);
     settings.steps = arguments.steps.unwrap_or(settings.steps);
@@ -78,16 +78,25 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
             settings.method.name()
         ));
     }
+    let loaded = match settings.method.keeps_rows() {
+        true => twinmart_sources::load(&arguments.input, &screen.progress)?,
+        false => twinmart_sources::load_sample(&arguments.input, &RowSample::new(settings.seed), &screen.progress)?,
+    };
     let parts = Parts::of(&loaded.shop, settings.seed)?;
+    drop(loaded);
     let model = twinmart_synth::fit(&parts.train, &settings, &screen.progress)?;
     model.save(&arguments.out, arguments.overwrite)?;
     let manifest = model.manifest();
+    let rows = parts.train.tables.iter().map(Table::rows).sum::<usize>() as u64;
+    let of = match manifest.tables.iter().map(|t| t.rows).sum::<u64>() {
+        all if all > rows => format!(" drawn from {all}"),
+        _ => String::new(),
+    };
     let human = format!(
-        "{}: {} on {} tables, {} rows; sample it with  twinmart sample {} --out twin",
+        "{}: {} on {} tables, {rows} rows{of}; sample it with  twinmart sample {} --out twin",
         arguments.out.display(),
         settings.method.name(),
         parts.train.tables.len(),
-        parts.train.tables.iter().map(|t| t.rows()).sum::<usize>(),
         arguments.out.display(),
     );
     screen.result(&human, manifest)
