@@ -121,6 +121,24 @@ fn any_number_of_threads_gives_the_same_model_and_twin() {
 }
 
 #[test]
+fn a_sample_of_a_long_table_stands_for_all_of_it() {
+    for method in Method::ALL {
+        let mut real = people();
+        let rows = real.tables[0].rows();
+        real.tables[0].population = Some(10 * rows as u64);
+        let model =
+            fit(&real, &FitSettings::of_project(&Project::default(), Some(method), None).unwrap(), &Progress::silent());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.twin");
+        model.unwrap().save(&file, false).unwrap();
+        let model = Model::load(&file).unwrap();
+        assert_eq!(model.default_size(), 10 * rows as u64, "{method:?}");
+        assert_eq!(model.manifest().tables[0].learned_rows, rows as u64, "{method:?}");
+        assert_eq!(draw(&model, 2 * rows as u64).num_rows(), 2 * rows, "{method:?}");
+    }
+}
+
+#[test]
 fn tables_with_little_in_them_are_learned() {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..50));
     let one: ArrayRef = Arc::new(Int32Array::from(vec![3]));
