@@ -15,7 +15,7 @@ use crate::text::Text;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use rand::RngCore;
+use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use twinmart_privacy::PersonThreshold;
@@ -167,6 +167,43 @@ impl ColumnEncoding {
         Ok(codes)
     }
 
+    /// As [`ColumnEncoding::encode`], for rows with gaps that are to be filled: [`UNKNOWN`] also stands for missing values, for
+    /// values unlike any that was seen, and for moments counted from a missing one.
+    pub(crate) fn encode_given(&self, column: &ArrayRef, since: Option<&ArrayRef>) -> Result<Vec<Vec<u32>>> {
+        let mut codes = self.encode(column, since)?;
+        let Some(first) = codes.first().cloned() else { return Ok(codes) };
+        let unseen = (self.form.apart() > 0 && self.form.leaves()[0][0] == 0).then_some(u32::from(self.missing));
+        let origin = since.and_then(|s| s.logical_nulls());
+        for (row, code) in first.into_iter().enumerate() {
+            let nowhere = origin.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            if nowhere || self.missing && code == 0 || unseen == Some(code) {
+                codes.iter_mut().for_each(|level| level[row] = UNKNOWN);
+            }
+        }
+        Ok(codes)
+    }
+
+    /// True where the leaf 0 of each chain, which is the code 0 of its first sub-column, means "missing".
+    pub(crate) fn may_be_missing(&self) -> bool {
+        self.missing
+    }
+
+    /// Codes of a value drawn in proportion to how often values occur, never "missing"; the parts by themselves.
+    pub(crate) fn draw(&self, stream: &mut impl RngCore) -> Vec<u32> {
+        let of_chain = |(chain, weights): (&Chain, Vec<u64>)| {
+            let total = weights.iter().fold(0u64, |sum, w| sum.saturating_add(*w));
+            let mut left = stream.random_range(0..total.max(1));
+            let leaf = weights.iter().position(|w| {
+                let here = left < *w;
+                left = left.saturating_sub(*w);
+                here
+            });
+            let leaf = leaf.unwrap_or(weights.len() - 1) + usize::from(self.missing);
+            chain.paths().into_iter().map(|level| level[leaf]).collect::<Vec<u32>>()
+        };
+        self.chains.iter().zip(self.form.leaves()).flat_map(of_chain).collect()
+    }
+
     /// Values for `leaves` (`[chains][rows]`, counted from 0 with "missing"), one stream for each row.
     pub(crate) fn decode(
         &self,
@@ -219,7 +256,7 @@ impl ColumnEncoding {
                     let drawn = moment.draw(&cells, stream);
                     (!absent(row)).then_some(drawn)
                 });
-                moments(ticks.collect(), data_type)
+                moments_of(ticks.collect(), data_type)
             }
             Form::Gap { cells, otherwise, .. } => {
                 let from = since.map(Numbers::of).transpose()?;
@@ -231,7 +268,7 @@ impl ColumnEncoding {
                     let gap = whole(cells, cells.draw(part(0, row) as usize, stream));
                     (!absent(row)).then(|| from(row).saturating_add(gap))
                 });
-                moments(ticks.collect(), data_type)
+                moments_of(ticks.collect(), data_type)
             }
         }
     }
@@ -328,7 +365,7 @@ impl Form {
 }
 
 /// Moments in the ticks of a storage type.
-fn moments(ticks: Int64Array, data_type: &DataType) -> Result<ArrayRef> {
+pub(crate) fn moments_of(ticks: Int64Array, data_type: &DataType) -> Result<ArrayRef> {
     let ticks: ArrayRef = Arc::new(ticks);
     let ticks = if data_type == &DataType::Date32 { cast(&ticks, &DataType::Int32)? } else { ticks };
     Ok(cast(&ticks, data_type)?)

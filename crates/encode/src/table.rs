@@ -2,9 +2,12 @@
 
 use crate::cells::Resolution;
 use crate::codes::{Codes, SubColumn, UNKNOWN};
-use crate::column::ColumnEncoding;
+use crate::column::{ColumnEncoding, moments_of};
+use crate::grid::Numbers;
 use crate::moment::ticks_per_day;
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, Int64Array};
+use arrow::compute::is_not_null;
+use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::DataType;
 use rand::RngCore;
 use rayon::prelude::*;
@@ -74,12 +77,37 @@ impl TableEncoding {
     /// Encodes rows. What is not among the values that the encoding knows has the code [`UNKNOWN`]; no value that the
     /// encoding was made of has.
     pub fn encode(&self, columns: &[&ArrayRef]) -> Result<Codes> {
+        self.codes(columns, ColumnEncoding::encode)
+    }
+
+    /// Encodes rows with gaps that are to be filled: the code [`UNKNOWN`] also stands for missing values, for values unlike any
+    /// that the encoding was made of, and for moments that are counted from a missing one.
+    pub fn encode_given(&self, columns: &[&ArrayRef]) -> Result<Codes> {
+        self.codes(columns, ColumnEncoding::encode_given)
+    }
+
+    fn codes(
+        &self,
+        columns: &[&ArrayRef],
+        encode: impl Fn(&ColumnEncoding, &ArrayRef, Option<&ArrayRef>) -> Result<Vec<Vec<u32>>> + Sync,
+    ) -> Result<Codes> {
         let one = |(column, values): (&Option<ColumnEncoding>, &&ArrayRef)| match column {
-            Some(column) => column.encode(values, column.since().map(|c| columns[c])),
+            Some(column) => encode(column, values, column.since().map(|c| columns[c])),
             None => Ok(Vec::new()),
         };
         let values: Vec<Vec<Vec<u32>>> = self.columns.par_iter().zip(columns).map(one).collect::<Result<_>>()?;
         Ok(Codes { sub_columns: self.sub_columns(), values: values.into_iter().flatten().collect() })
+    }
+
+    /// For each sub-column, whether its code 0 says that the value of its column is missing.
+    pub fn missing_codes(&self) -> Vec<bool> {
+        let may_be_missing = |column: usize| self.columns[column].as_ref().is_some_and(ColumnEncoding::may_be_missing);
+        self.sub_columns().iter().map(|s| s.level == 0 && may_be_missing(s.column)).collect()
+    }
+
+    /// Codes of the sub-columns of one column, for a value drawn by this column's own frequencies: never a missing one.
+    pub fn draw(&self, column: usize, stream: &mut impl RngCore) -> Vec<u32> {
+        self.columns[column].as_ref().map(|c| c.draw(stream)).unwrap_or_default()
     }
 
     /// Decodes rows: `values` is `[sub_columns][rows]` without [`UNKNOWN`], `streams` has one stream for each row. Columns
@@ -87,6 +115,27 @@ impl TableEncoding {
     pub fn decode(
         &self,
         values: &[Vec<u32>],
+        types: &[ColumnType],
+        streams: &mut [impl RngCore],
+    ) -> Result<Vec<Option<ArrayRef>>> {
+        self.decode_among(values, None, types, streams)
+    }
+
+    /// As [`TableEncoding::decode`], for rows of which the values present in `given` stay: moments are counted from those.
+    pub fn decode_given(
+        &self,
+        values: &[Vec<u32>],
+        given: &[ArrayRef],
+        types: &[ColumnType],
+        streams: &mut [impl RngCore],
+    ) -> Result<Vec<Option<ArrayRef>>> {
+        self.decode_among(values, Some(given), types, streams)
+    }
+
+    fn decode_among(
+        &self,
+        values: &[Vec<u32>],
+        given: Option<&[ArrayRef]>,
         types: &[ColumnType],
         streams: &mut [impl RngCore],
     ) -> Result<Vec<Option<ArrayRef>>> {
@@ -100,10 +149,49 @@ impl TableEncoding {
             let sub_columns: Vec<SubColumn> = column.sub_columns(position).collect();
             let leaves = leaves(&sub_columns, &values[next..next + sub_columns.len()]);
             next += sub_columns.len();
-            let since = column.since().and_then(|c| decoded[c].clone());
+            let since = match (column.since(), given) {
+                (Some(c), None) => decoded[c].clone(),
+                (Some(c), Some(given)) => {
+                    decoded[c].as_ref().map(|drawn| given_or_drawn(&given[c], drawn)).transpose()?
+                }
+                (None, _) => None,
+            };
             decoded.push(Some(column.decode(&leaves, since.as_ref(), of.data_type, of.nullable, streams)?));
+            if let (Some(origin), Some(given)) = (column.since(), given) {
+                self.move_origin(position, origin, given, &mut decoded)?;
+            }
         }
         Ok(decoded)
+    }
+
+    /// Where the moment at `position` is given but its origin is not, the origin is so long before it as was drawn. What was
+    /// counted from that origin moves with it.
+    fn move_origin(
+        &self,
+        position: usize,
+        origin: usize,
+        given: &[ArrayRef],
+        decoded: &mut [Option<ArrayRef>],
+    ) -> Result<()> {
+        let Some(drawn) = &decoded[position] else { return Ok(()) };
+        let (later, drawn) = (ticks(&given[position])?, ticks(drawn)?);
+        let origins = given[origin].clone();
+        let by = later.iter().zip(&drawn).enumerate().map(|(row, (later, drawn))| match (later, drawn) {
+            (Some(later), Some(drawn)) if origins.is_null(row) => later.saturating_sub(drawn),
+            _ => 0,
+        });
+        let by: Vec<i64> = by.collect();
+        if by.iter().all(|by| *by == 0) {
+            return Ok(());
+        }
+        for (at, moments) in decoded.iter_mut().enumerate() {
+            let moves = at == origin || self.columns[at].as_ref().is_some_and(|c| c.since() == Some(origin));
+            if let Some(moments) = moments.as_mut().filter(|_| moves) {
+                let moved = ticks(moments)?.iter().zip(&by).map(|(t, by)| t.map(|t| t.saturating_add(*by))).collect();
+                *moments = moments_of(moved, moments.data_type())?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks what a file says: a data error where no table has such an encoding.
@@ -120,6 +208,17 @@ impl TableEncoding {
 fn is_moment(column: &ColumnInput) -> bool {
     matches!(column.kind, Some(ColumnKind::Datetime | ColumnKind::Date))
         && ticks_per_day(column.values.data_type()).is_some()
+}
+
+fn ticks(moments: &ArrayRef) -> Result<Int64Array> {
+    match Numbers::of(moments)? {
+        Numbers::Whole(ticks) => Ok(ticks),
+        Numbers::Real(_) => Err(Error::data("moments are whole numbers").into()),
+    }
+}
+
+fn given_or_drawn(given: &ArrayRef, drawn: &ArrayRef) -> Result<ArrayRef> {
+    Ok(zip(&is_not_null(given)?, given, drawn)?)
 }
 
 /// The leaf of each row in each chain: `[chains][rows]`.

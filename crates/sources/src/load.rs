@@ -29,26 +29,60 @@ pub struct Loaded {
 
 /// Loads a project file (`.toml`) or a plain data file, folder or glob.
 pub fn load(path: &Path, progress: &Progress) -> Result<Loaded> {
-    loaded(read_project(path)?, None, progress)
+    load_project(read_project(path)?, None, progress)
 }
 
-/// Loads as [`load`] does, but of a long table keeps only a sample, in memory that does not grow with the table. Tables
-/// with a key, references or rules of their own are kept whole. Every row is checked, the kept and the others.
-pub fn load_sample(path: &Path, sample: &RowSample, progress: &Progress) -> Result<Loaded> {
-    loaded(read_project(path)?, Some(sample), progress)
-}
-
-fn loaded(project: Project, sample: Option<&RowSample>, progress: &Progress) -> Result<Loaded> {
+/// Loads the data of a project; one without a folder is taken for that of a plain file ([`read_project`]).
+///
+/// With a `sample`, of a long table only that is kept, in memory that does not grow with the table; every row is checked, the kept and
+/// the others. Tables that do not stand alone, or have a key, references, rules or constraints, are kept whole.
+pub fn load_project(project: Project, sample: Option<&RowSample>, progress: &Progress) -> Result<Loaded> {
     let collected = Collected::new(&project, sample, progress)?;
     for table in &collected.tables {
-        check_time(table)?;
-        check_kinds(table)?;
-        check_values(table, &project)?;
+        check(table, Origin::of(&project))?;
     }
     let Collected { tables, cleaning, transforms, .. } = collected;
     let shop = Shop { project: project.clone(), tables };
     shop.check_keys()?;
     Ok(Loaded { project, shop, cleaning, transforms })
+}
+
+/// Where a table's rows come from: remedies differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Project,
+    File,
+    Memory,
+}
+
+impl Origin {
+    fn of(project: &Project) -> Origin {
+        if project.folder.as_os_str().is_empty() { Origin::File } else { Origin::Project }
+    }
+}
+
+/// What must hold of every table before anything is learned from it.
+pub(crate) fn check(table: &Table, origin: Origin) -> Result<()> {
+    check_time(table)?;
+    check_kinds(table)?;
+    let mut first_row = 0;
+    for batch in &table.batches {
+        check_batch(origin, &table.definition, &table.name, batch, first_row)?;
+        first_row += batch.num_rows() as u64;
+    }
+    Ok(())
+}
+
+/// Checks the values of a batch whose first row is `first_row` of the table.
+fn check_batch(
+    origin: Origin,
+    definition: &TableDefinition,
+    name: &str,
+    batch: &RecordBatch,
+    first_row: u64,
+) -> Result<()> {
+    check_finite(origin, name, batch, first_row)?;
+    check_ranges(definition, name, batch, first_row)
 }
 
 /// The project behind a path. A plain file gives a project with one table, named after the file, and no folder.
@@ -213,7 +247,8 @@ impl<'a> Gathering<'a> {
         match self.sample {
             Some(sample) => {
                 // Rows that are not kept are seen here only.
-                check_batch(self.project, self.name, &batch, self.seen)?;
+                let origin = Origin::of(self.project);
+                check_batch(origin, &self.project.tables[self.name], self.name, &batch, self.seen)?;
                 self.seen += batch.num_rows() as u64;
                 let columns = batch.num_columns();
                 self.reservoir.get_or_insert_with(|| Reservoir::new(sample, self.name, columns)).add(batch)?;
@@ -248,24 +283,8 @@ fn gather(rows: &dyn Rows, mut gathering: Gathering, progress: &Progress) -> Res
     gathering.finish()
 }
 
-/// Checks every value that is there; rows are counted from the first batch.
-fn check_values(table: &Table, project: &Project) -> Result<()> {
-    let mut first_row = 0;
-    for batch in &table.batches {
-        check_batch(project, &table.name, batch, first_row)?;
-        first_row += batch.num_rows() as u64;
-    }
-    Ok(())
-}
-
-/// Checks the values of a batch whose first row is `first_row` of the table.
-fn check_batch(project: &Project, name: &str, batch: &RecordBatch, first_row: u64) -> Result<()> {
-    check_finite(project.folder.as_os_str().is_empty(), name, batch, first_row)?;
-    check_ranges(&project.tables[name], name, batch, first_row)
-}
-
 /// NaN and infinity have no place in a table: no statistic survives them.
-fn check_finite(plain_file: bool, name: &str, batch: &RecordBatch, first_row: u64) -> Result<()> {
+fn check_finite(origin: Origin, name: &str, batch: &RecordBatch, first_row: u64) -> Result<()> {
     for (position, field) in batch.schema().fields().iter().enumerate() {
         if !matches!(field.data_type(), DataType::Float32 | DataType::Float64) {
             continue;
@@ -276,10 +295,10 @@ fn check_finite(plain_file: bool, name: &str, batch: &RecordBatch, first_row: u6
         let column = quoted(field.name());
         let condition = if value.is_nan() { format!("isnan({column})") } else { format!("abs({column}) > 1.7e308") };
         let rule = format!("[clean.{}] drop_invalid = ['{condition}']", quoted(name));
-        let remedy = if plain_file {
-            format!("make a project file (twinmart init) and add {rule}")
-        } else {
-            format!("add {rule}")
+        let remedy = match origin {
+            Origin::Project => format!("add {rule}"),
+            Origin::File => format!("make a project file (twinmart init) and add {rule}"),
+            Origin::Memory => "make the value missing or leave the row out".to_string(),
         };
         let what = if value.is_nan() { "the value is not a number (NaN)" } else { "the value is infinite" };
         return Err(Error::data(what)

@@ -8,6 +8,7 @@
 //! Neither the encoding ([`RowEncoding`]) nor the density holds a training row: cells stand for the values of several
 //! people, and trees for the odds of cells.
 
+use crate::complete::fill_present;
 use crate::container::{Entries, not_a_model};
 use crate::encoded::RowEncoding;
 use crate::independent::{from_json, to_json};
@@ -102,6 +103,25 @@ impl Autoregressive {
         let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
         self.density.fill(&mut values, streams);
         self.encoding.decode(&values, streams, schema)
+    }
+
+    /// True where values of the column can be drawn.
+    pub(crate) fn has_values(&self, column: usize) -> bool {
+        self.encoding.has_values(column)
+    }
+
+    /// The rows of `given`, every missing value drawn given the present ones of its row; in the columns that are `wanted`,
+    /// all drawn values are present.
+    pub(crate) fn complete(
+        &self,
+        given: &[ArrayRef],
+        wanted: &[bool],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut values = self.encoding.encode_given(given)?;
+        fill_present(&self.density, &self.encoding, given, wanted, &mut values, streams);
+        self.encoding.decode_given(&values, given, streams, schema)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::container::{Entries, not_a_model};
 use crate::independent::{from_json, to_json};
 use crate::manifest::{Making, Manifest, Origin, TableSpec};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
-use arrow::compute::is_not_null;
+use arrow::compute::{is_not_null, is_null, nullif};
 use arrow::datatypes::{DataType, SchemaRef};
 use rand::RngCore;
 use std::sync::Arc;
@@ -103,6 +103,32 @@ impl RowEncoding {
         Ok(codes)
     }
 
+    /// Rows with gaps as codes: [`UNKNOWN`] for whatever says nothing of the rest of its row.
+    pub(crate) fn encode_given(&self, columns: &[ArrayRef]) -> Result<Vec<Vec<u32>>> {
+        let mut seen = seen(columns, &self.coded)?;
+        for ((seen, column), _) in seen.iter_mut().zip(columns).zip(&self.coded).filter(|(_, c)| **c == Coded::Presence)
+        {
+            *seen = nullif(seen, &is_null(column)?)?;
+        }
+        Ok(self.encoding.encode_given(&seen.iter().collect::<Vec<_>>())?.values)
+    }
+
+    /// For each sub-column, its column where code 0 says that the column's value is missing.
+    pub(crate) fn missing_codes(&self) -> Vec<Option<usize>> {
+        let columns = self.sub_columns().into_iter().map(|s| s.column);
+        columns.zip(self.encoding.missing_codes()).map(|(column, says)| says.then_some(column)).collect()
+    }
+
+    /// True where values of the column can be drawn: it is no key and not silent.
+    pub(crate) fn has_values(&self, column: usize) -> bool {
+        matches!(self.coded[column], Coded::Values(_)) && !self.encoding.is_silent(column)
+    }
+
+    /// Codes of a value of one column, by its own frequencies.
+    pub(crate) fn draw_alone(&self, column: usize, stream: &mut Stream) -> Vec<u32> {
+        self.encoding.draw(column, stream)
+    }
+
     /// Codes as one array per column; keys are missing, references to tables that are made are marks of presence.
     pub(crate) fn decode(
         &self,
@@ -110,14 +136,34 @@ impl RowEncoding {
         streams: &mut [Stream],
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
+        let decoded = self.encoding.decode(values, &self.types(schema), streams)?;
+        self.finished(decoded, streams.len(), schema)
+    }
+
+    /// As [`RowEncoding::decode`], for rows of which the values present in `given` stay.
+    pub(crate) fn decode_given(
+        &self,
+        values: &[Vec<u32>],
+        given: &[ArrayRef],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let decoded = self.encoding.decode_given(values, given, &self.types(schema), streams)?;
+        self.finished(decoded, streams.len(), schema)
+    }
+
+    fn types<'a>(&self, schema: &'a SchemaRef) -> Vec<ColumnType<'a>> {
         let types = self.coded.iter().zip(schema.fields()).map(|(coded, field)| match coded {
             Coded::Presence => ColumnType { data_type: &DataType::Boolean, nullable: false },
             _ => ColumnType { data_type: field.data_type(), nullable: field.is_nullable() },
         });
-        let decoded = self.encoding.decode(values, &types.collect::<Vec<_>>(), streams)?;
+        types.collect()
+    }
+
+    fn finished(&self, decoded: Vec<Option<ArrayRef>>, rows: usize, schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
         let columns = decoded.into_iter().zip(&self.coded).zip(schema.fields()).map(|((array, coded), field)| {
             match (array, coded) {
-                (None, _) => arrow::array::new_null_array(field.data_type(), streams.len()),
+                (None, _) => arrow::array::new_null_array(field.data_type(), rows),
                 (Some(array), Coded::Presence) => {
                     let marks = array.as_boolean().iter().map(|present| (present == Some(true)).then_some(""));
                     Arc::new(marks.collect::<StringArray>()) as ArrayRef

@@ -3,7 +3,8 @@
 //! [`fit`] learns a [`Model`] from a shop; a model is one file with checked content ([`Model::save`], [`Model::load`]).
 //! [`Model::sampler`] gives a [`Sampler`], which draws the twin in chunks of users or rows: a chunk depends on nothing but
 //! the model, the size, the seed and its own number, so chunks may be drawn on any number of threads or machines.
-//! [`write_twin`] draws all of them into files.
+//! [`write_twin`] draws all of them into files, [`Sampler::batches`] streams one table, [`Model::sample`] is one table in one
+//! batch. [`Model::complete`] fills the gaps of given rows.
 //!
 //! Four methods: `autoregressive` learns every column given those before it, `interpolate` makes rows between neighbours
 //! (SMOTE, SMOTE-NC, Borderline-SMOTE) or any two rows (mixup) and users between similar users (crossover), `replicate` draws training rows again, `independent` draws
@@ -11,8 +12,10 @@
 
 mod activity;
 mod autoregressive;
+mod batches;
 mod behaviour;
 mod borderline;
+mod complete;
 mod container;
 mod crossover;
 mod encoded;
@@ -33,6 +36,7 @@ mod settings;
 mod similar;
 mod write;
 
+pub use batches::Batches;
 pub use fit::fit;
 pub use keys::KeyStyle;
 pub use manifest::{ColumnSpec, Making, Manifest, TableSpec};

@@ -5,11 +5,13 @@
 //! `behaviour/similar.parquet` or `behaviour/activity.json`.
 
 use crate::behaviour::Behaviour;
+use crate::complete::complete;
 use crate::container::{self, Entries, not_a_model};
 use crate::manifest::{Making, Manifest, TableSpec, agrees};
 use crate::rows::{RowModel, from_parquet, rows_of, to_parquet};
 use crate::sampler::Sampler;
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use std::fs::File;
 use std::path::Path;
@@ -68,6 +70,44 @@ impl Model {
     /// Draws twins of `size` users (rows, for a model without users).
     pub fn sampler(&self, size: Option<u64>, seed: u64) -> Result<Sampler> {
         Sampler::new(self.0.clone(), size, seed)
+    }
+
+    /// Draws a twin of one table as one batch: `rows` rows, or as many as the training data (`None`). A usage error for models
+    /// of several tables.
+    pub fn sample(&self, rows: impl Into<Option<u64>>, seed: u64) -> Result<RecordBatch> {
+        let [only] = &self.0.manifest.tables[..] else {
+            return Err(Error::usage("this model has several tables, a sample is one")
+                .remedy("use sampler(…) and its batches(table)")
+                .into());
+        };
+        let batches = self.sampler(rows.into(), seed)?.batches(&only.name)?;
+        let schema = batches.schema().clone();
+        Ok(concat_batches(&schema, &batches.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    /// Fills the missing values of rows, each drawn given the present values of its row; those stay as they are, bit for bit.
+    ///
+    /// For `autoregressive` models of one table. `rows` has columns of that table in any order, not necessarily all; the
+    /// result has the same ones, in the model's types. Draws are joint: several gaps of a row fit each other, given that
+    /// all of them are present. A gap that is never filled in rows like its own takes a value by the frequencies of its
+    /// column. Missing values stay missing in keys and in columns that have no values to draw (all missing in training, or
+    /// none that enough people share). A present value that the model does not know, because few people share it, says
+    /// nothing of the others; a number beyond all known ones counts as the nearest of them.
+    ///
+    /// The same model, rows and `seed` give the same result on any number of threads.
+    ///
+    /// # Errors
+    ///
+    /// A usage error for models of other methods or of several tables, for columns that the model does not have, and for
+    /// values that its types cannot say.
+    pub fn complete(&self, rows: &RecordBatch, seed: u64) -> Result<RecordBatch> {
+        self.complete_from(rows, 0, seed)
+    }
+
+    /// As [`Model::complete`], for a part of longer data: `first_row` is the number of its first row there. Parts completed one
+    /// by one are the whole completed at once.
+    pub fn complete_from(&self, rows: &RecordBatch, first_row: u64, seed: u64) -> Result<RecordBatch> {
+        complete(&self.0, rows, first_row, seed)
     }
 
     /// Writes the model as one file: whole or not at all, equal models as equal bytes.

@@ -4,6 +4,7 @@
 //! the seed and its number, on nothing else: chunks may be drawn in any order, on any number of threads or machines, and
 //! put together in the order of their numbers they are always the same twin. A [`Partition`] is a run of whole chunks.
 
+use crate::Batches;
 use crate::behaviour::Layout;
 use crate::container::not_a_model;
 use crate::manifest::{Making, Manifest};
@@ -84,37 +85,76 @@ impl Sampler {
 
     /// The number of chunks: enough for the longest table.
     pub fn chunks(&self) -> u64 {
-        let needed = self.sizes.iter().enumerate().map(|(t, size)| size.div_ceil(self.chunk_size(t)));
-        needed.max().unwrap_or(0)
+        (0..self.sizes.len()).map(|table| self.chunks_of(table)).max().unwrap_or(0)
     }
 
     /// One batch for each table. Tables that are shorter than the longest are empty in the last chunks.
     pub fn chunk(&self, number: u64) -> Result<Vec<RecordBatch>> {
-        let frame = Frame {
+        let behaviour = self.behaviour(number)?;
+        (0..self.tables.len()).map(|table| self.part(table, number, behaviour.as_ref())).collect()
+    }
+
+    /// All rows of one table, batch by batch. A usage error where the twin has no such table.
+    pub fn batches(&self, table: &str) -> Result<Batches> {
+        match self.tables.iter().position(|(name, _)| name == table) {
+            Some(position) => Ok(Batches::new(self.clone(), position)),
+            None => {
+                let names: Vec<&str> = self.tables.iter().map(|(name, _)| name.as_str()).collect();
+                let remedy = format!("the tables are {}", names.join(", "));
+                Err(Error::usage("the twin has no such table").table(table).remedy(remedy).into())
+            }
+        }
+    }
+
+    /// The chunks in which a table has rows; of events, those of their users.
+    pub(crate) fn chunks_of(&self, table: usize) -> u64 {
+        let counted = match self.layout {
+            Some(layout) if layout.events == table => layout.users,
+            _ => table,
+        };
+        self.sizes[counted].div_ceil(self.chunk_size(counted))
+    }
+
+    /// One table's rows of a chunk.
+    pub(crate) fn batch(&self, table: usize, number: u64) -> Result<RecordBatch> {
+        let behaviour = match self.contents.parts[table] {
+            Part::Behaviour => self.behaviour(number)?,
+            _ => None,
+        };
+        self.part(table, number, behaviour.as_ref())
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        Frame {
             draws: self.draws,
             manifest: &self.contents.manifest,
             schemas: &self.contents.schemas,
             sizes: &self.sizes,
             kept_keys: &self.kept_keys,
-        };
-        let mut behaviour = match (&self.contents.behaviour, self.layout) {
-            (Some(model), Some(layout)) => Some(model.batches(&frame, layout, self.range(layout.users, number))?),
-            _ => None,
-        };
-        let mut batches = Vec::with_capacity(self.tables.len());
-        for (table, part) in self.contents.parts.iter().enumerate() {
-            let range = self.range(table, number);
-            batches.push(match part {
-                Part::Kept(rows) => rows.slice(range.start as usize, (range.end - range.start) as usize),
-                Part::Rows(model) => model.batch(&frame, table, range)?,
-                Part::Behaviour => {
-                    let is_users = self.layout.is_some_and(|l| l.users == table);
-                    let (users, events) = behaviour.as_mut().ok_or_else(|| not_a_model("users without events"))?;
-                    if is_users { users.clone() } else { events.clone() }
-                }
-            });
         }
-        Ok(batches)
+    }
+
+    /// Users and events of a chunk, where the model makes any.
+    fn behaviour(&self, number: u64) -> Result<Option<(RecordBatch, RecordBatch)>> {
+        match (&self.contents.behaviour, self.layout) {
+            (Some(model), Some(layout)) => {
+                Ok(Some(model.batches(&self.frame(), layout, self.range(layout.users, number))?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn part(&self, table: usize, number: u64, behaviour: Option<&(RecordBatch, RecordBatch)>) -> Result<RecordBatch> {
+        let range = self.range(table, number);
+        match &self.contents.parts[table] {
+            Part::Kept(rows) => Ok(rows.slice(range.start as usize, (range.end - range.start) as usize)),
+            Part::Rows(model) => model.batch(&self.frame(), table, range),
+            Part::Behaviour => {
+                let is_users = self.layout.is_some_and(|l| l.users == table);
+                let (users, events) = behaviour.ok_or_else(|| not_a_model("users without events"))?;
+                Ok(if is_users { users.clone() } else { events.clone() })
+            }
+        }
     }
 
     /// Part `number` of `of`: a run of whole chunks. All parts in order are the whole twin.

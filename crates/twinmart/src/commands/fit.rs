@@ -78,10 +78,8 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
             settings.method.name()
         ));
     }
-    let loaded = match settings.method.keeps_rows() {
-        true => twinmart_sources::load(&arguments.input, &screen.progress)?,
-        false => twinmart_sources::load_sample(&arguments.input, &RowSample::new(settings.seed), &screen.progress)?,
-    };
+    let sample = (!settings.method.keeps_rows()).then(|| RowSample::new(settings.seed));
+    let loaded = twinmart_sources::load_project(project, sample.as_ref(), &screen.progress)?;
     let parts = Parts::of(&loaded.shop, settings.seed)?;
     drop(loaded);
     let model = twinmart_synth::fit(&parts.train, &settings, &screen.progress)?;
