@@ -3,16 +3,20 @@
 //! Rows enter as [`Codes`] (integer sub-columns, coarse to fine) and leave as codes; what a code stands for is known only to
 //! `twinmart-encode`. Four families learn the joint distribution: boosted trees, one for each sub-column in turn
 //! (`trees`), an any-order autoregressive network (`network`), a mixture of independent columns (`mixture`) and a
-//! tree-shaped probabilistic circuit (`circuit`). All are a [`RowDensity`].
+//! tree-shaped probabilistic circuit (`circuit`); `blend` is trees and network together. All are a [`RowDensity`].
 
+pub mod blend;
 pub mod circuit;
 mod exponential;
 pub mod mixture;
 pub mod network;
 mod pick;
+#[cfg(test)]
+mod planted;
 pub mod trees;
 mod vectorized;
 
+use rand::Rng;
 use std::fmt::Debug;
 use std::time::Instant;
 use twinmart_encode::codes::Codes;
@@ -60,9 +64,7 @@ const VALIDATION_SHARE: f64 = 0.1;
 impl Parts {
     /// Cuts rows by person: a tenth of the people, drawn at random, go to validation. `subjects` names the person of each row.
     pub fn of(codes: &Codes, subjects: &[u64], draws: Draws) -> Parts {
-        use rand::Rng;
-        let family = draws.family("density.validation", "");
-        let held: Vec<bool> = subjects.iter().map(|s| family.row(*s).random::<f64>() < VALIDATION_SHARE).collect();
+        let held = held_out(subjects, draws);
         let part = |validation: bool| Codes {
             sub_columns: codes.sub_columns.clone(),
             values: codes
@@ -73,4 +75,16 @@ impl Parts {
         };
         Parts { train: part(false), validation: part(true) }
     }
+}
+
+/// Which rows go to validation.
+fn held_out(subjects: &[u64], draws: Draws) -> Vec<bool> {
+    let family = draws.family("density.held_out", "");
+    subjects.iter().map(|s| family.row(*s).random::<f64>() < VALIDATION_SHARE).collect()
+}
+
+/// True where a known code of a row follows an unknown one; `values` is `[sub_columns][rows]`.
+fn knows_after_unknown(values: &[Vec<u32>], row: usize) -> bool {
+    let mut codes = values.iter().map(|v| v[row]);
+    codes.any(|c| c == UNKNOWN) && codes.any(|c| c != UNKNOWN)
 }

@@ -1,17 +1,17 @@
 //! `autoregressive`: every column given those before it.
 //!
 //! ```text
-//! columns ─► TableEncoding ─► codes ─► density (trees)          fit: analysed whole, learned from a part of long tables
+//! columns ─► TableEncoding ─► codes ─► density                  fit: analysed whole, learned from a part of long tables
 //! streams ─► density ─► codes ─► TableEncoding ─► columns        draw: row by row, from nothing but the row's stream
 //! ```
 //!
 //! Neither the encoding ([`RowEncoding`]) nor the density holds a training row: cells stand for the values of several
-//! people, and trees for the odds of cells.
+//! people, and the density ([`Density`], by preset) for the odds of cells.
 
 use crate::complete::fill_present;
-use crate::container::{Entries, not_a_model};
+use crate::container::Entries;
+use crate::density::Density;
 use crate::encoded::RowEncoding;
-use crate::independent::{from_json, to_json};
 use crate::manifest::{Manifest, TableSpec};
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take;
@@ -20,14 +20,14 @@ use rand::Rng;
 use rayon::prelude::*;
 use std::time::{Duration, Instant};
 use twinmart_density::trees::Trees;
-use twinmart_density::{Fitting, RowDensity, UNKNOWN};
+use twinmart_density::{Fitting, UNKNOWN};
 use twinmart_tables::{Draws, Error, Progress, Result, Stream};
 
 /// A learned model of one table's rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Autoregressive {
     encoding: RowEncoding,
-    density: Trees,
+    density: Density,
 }
 
 impl Autoregressive {
@@ -58,11 +58,16 @@ impl Autoregressive {
         drop(learned);
         let steps = manifest.settings.steps;
         let fitting = Fitting { draws, steps, deadline: Some(deadline), progress: progress.clone() };
-        let density = Trees::fit(&codes, &subjects, &fitting)?;
+        let density = Density::fit(&codes, &subjects, &fitting, manifest.settings.preset)?;
         if density.is_unfinished() && steps == 0 {
-            let reached = density.steps();
+            let advice = match density.steps() {
+                Some(reached) => {
+                    format!(" after {reached} steps; --steps {reached} repeats this model exactly")
+                }
+                None => "; more minutes may make a better model".into(),
+            };
             progress.warn(&format!(
-                "{}: learning was stopped by max_minutes = {} after {reached} steps; --steps {reached} repeats this model exactly",
+                "{}: learning was stopped by max_minutes = {}{advice}",
                 spec.name, manifest.settings.max_minutes
             ));
         }
@@ -72,10 +77,7 @@ impl Autoregressive {
     /// Adds what a model file must hold.
     pub(crate) fn store(&self, prefix: &str, entries: &mut Entries) -> Result<()> {
         self.encoding.store(prefix, entries)?;
-        let (structure, weights) = self.density.parts();
-        entries.put(format!("{prefix}/trees.json"), to_json(&structure)?);
-        entries.put(format!("{prefix}/weights.f32"), weights.iter().flat_map(|w| w.to_le_bytes()).collect());
-        Ok(())
+        self.density.store(prefix, entries)
     }
 
     /// Reads what [`Autoregressive::store`] wrote.
@@ -86,15 +88,7 @@ impl Autoregressive {
         manifest: &Manifest,
     ) -> Result<Autoregressive> {
         let encoding = RowEncoding::load(prefix, entries, spec, manifest)?;
-        let structure = from_json(&entries.take(&format!("{prefix}/trees.json"))?)?;
-        let weights = entries.take(&format!("{prefix}/weights.f32"))?;
-        let (weights, _) = weights.as_chunks::<4>();
-        let weights: Vec<f32> = weights.iter().map(|w| f32::from_le_bytes(*w)).collect();
-        let density = Trees::from_parts(structure, &weights)
-            .ok_or_else(|| not_a_model(format!("the weights of {} are not those of its trees", spec.name)))?;
-        if !density.is_sound(&encoding.sub_columns()) {
-            return Err(not_a_model(format!("the trees of {} are not those of its columns", spec.name)));
-        }
+        let density = Density::load(prefix, entries, manifest.settings.preset, &encoding.sub_columns())?;
         Ok(Autoregressive { encoding, density })
     }
 

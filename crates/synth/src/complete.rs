@@ -8,6 +8,7 @@
 //! is a draw given that all of them are present. What does not succeed soon is finished column by column.
 
 use crate::autoregressive::Autoregressive;
+use crate::density::Density;
 use crate::encoded::RowEncoding;
 use crate::model::{Contents, Part};
 use crate::rows::RowModel;
@@ -16,7 +17,7 @@ use arrow::compute::{CastOptions, cast_with_options, concat, take};
 use arrow::datatypes::{DataType, Field, Schema};
 use rayon::prelude::*;
 use std::sync::Arc;
-use twinmart_density::{RowDensity, UNKNOWN};
+use twinmart_density::UNKNOWN;
 use twinmart_tables::{Draws, Error, Result, Stream};
 
 /// Rows that are completed together.
@@ -156,7 +157,7 @@ fn same_values(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
 /// value: rows are redrawn until all of theirs are present, [`ROUNDS`] times at most; then what came out present stays and
 /// the rest is redrawn given that; what the model never lets be present in such a row has its column's own frequencies.
 pub(crate) fn fill_present(
-    density: &impl RowDensity,
+    density: &Density,
     encoding: &RowEncoding,
     given: &[ArrayRef],
     wanted: &[bool],
@@ -196,13 +197,7 @@ pub(crate) fn fill_present(
 }
 
 /// Draws the unknown codes of some rows of `known` into `values`.
-fn redraw(
-    density: &impl RowDensity,
-    known: &[Vec<u32>],
-    values: &mut [Vec<u32>],
-    rows: &[usize],
-    streams: &mut [Stream],
-) {
+fn redraw(density: &Density, known: &[Vec<u32>], values: &mut [Vec<u32>], rows: &[usize], streams: &mut [Stream]) {
     let mut part: Vec<Vec<u32>> = known.iter().map(|v| rows.iter().map(|row| v[*row]).collect()).collect();
     let mut own: Vec<Stream> = rows.iter().map(|row| streams[*row].clone()).collect();
     density.fill(&mut part, &mut own);

@@ -18,6 +18,7 @@ mod borderline;
 mod complete;
 mod container;
 mod crossover;
+mod density;
 mod encoded;
 mod fit;
 mod independent;

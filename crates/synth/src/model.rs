@@ -1,7 +1,8 @@
 //! A model in memory and as a file.
 //!
 //! `M.twin` is a zip archive (`container.rs`): `manifest.json`; for each table `tables/N/schema.parquet` (its columns, no
-//! rows) and, by method, `rows.parquet`, `neighbours.parquet`, `bases.parquet`, `marginals.json`, `encoding.json`, `trees.json` and `weights.f32`; for users and events
+//! rows) and, by method, `rows.parquet`, `neighbours.parquet`, `bases.parquet`, `marginals.json`, `encoding.json`, `trees.json` and `weights.f32`
+//! (or `blend.json`, `trees.f32` and `network.f32`); for users and events
 //! `behaviour/similar.parquet` or `behaviour/activity.json`.
 
 use crate::behaviour::Behaviour;

@@ -72,11 +72,6 @@ impl FitSettings {
                 .remedy(format!("give a number above 0, at most {LONGEST_MINUTES}"))
                 .into());
         }
-        if self.method == Method::Autoregressive && self.preset != Preset::Small {
-            return Err(Error::usage("the presets base and large are not part of this version")
-                .remedy("use the preset small")
-                .into());
-        }
         if self.method == Method::Interpolate { self.check_interpolation() } else { Ok(()) }
     }
 

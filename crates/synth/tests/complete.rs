@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampSecondType};
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
 use twinmart_synth::{FitSettings, Model, fit};
-use twinmart_tables::{ColumnKind, Error, Method, Progress, Project, Shop, Table, TableDefinition};
+use twinmart_tables::{ColumnKind, Error, Method, Preset, Progress, Project, Shop, Table, TableDefinition};
 
 type Column = (&'static str, ColumnKind, ArrayRef);
 
@@ -19,7 +19,7 @@ fn batch(columns: &[Column]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.iter().map(|c| c.2.clone()).collect()).unwrap()
 }
 
-fn fitted_by(method: Method, columns: &[Column]) -> Model {
+fn fitted_by(method: Method, preset: Preset, columns: &[Column]) -> Model {
     let batch = batch(columns);
     let kinds = columns.iter().map(|c| c.1).collect();
     let definition = TableDefinition::default();
@@ -27,12 +27,12 @@ fn fitted_by(method: Method, columns: &[Column]) -> Model {
         Table { name: "t".into(), definition, schema: batch.schema(), kinds, batches: vec![batch], population: None };
     let shop = Shop { project: Project::default(), tables: vec![table] };
     let mut settings = FitSettings::of_project(&shop.project, Some(method), None).unwrap();
-    settings.steps = 60;
+    (settings.preset, settings.steps) = (preset, 60);
     fit(&shop, &settings, &Progress::silent()).unwrap()
 }
 
 fn fitted(columns: &[Column]) -> Model {
-    fitted_by(Method::Autoregressive, columns)
+    fitted_by(Method::Autoregressive, Preset::Small, columns)
 }
 
 /// A hash: row-wise pseudo-random numbers.
@@ -214,12 +214,20 @@ fn share_of_drawn(drawn: &RecordBatch, given: &[(&str, &str)], column: &str, val
 
 #[test]
 fn gaps_follow_the_conditional_distribution() {
-    let model = fitted(&dependent());
+    gaps_follow(&fitted(&dependent()));
+}
+
+#[test]
+fn gaps_follow_it_too_where_a_network_fills_them() {
+    gaps_follow(&fitted_by(Method::Autoregressive, Preset::Base, &dependent()));
+}
+
+fn gaps_follow(model: &Model) {
     let drawn = model.sample(400_000, 5).unwrap();
     let agree = |given: &[(&str, &str)], column: &str, value: &str| {
-        let filled = share(&model, given, column, value);
+        let filled = share(model, given, column, value);
         let (expected, rows) = share_of_drawn(&drawn, given, column, value);
-        // Five standard errors of both shares, and what 32 particles take away.
+        // Five standard errors of both shares, and what 32 particles or a network's errors take away.
         let slack = 5.0 * (expected * (1.0 - expected) * (1.0 / rows + 1.0 / 20_000.0)).sqrt() + 0.02;
         assert!(
             rows > 500.0 && (filled - expected).abs() < slack,
@@ -389,7 +397,7 @@ fn what_cannot_be_completed_is_refused_with_a_reason() {
     let twice = all.project(&[1, 1]).unwrap();
     assert!(said(model, &twice).contains("column `city`: the column is given twice"));
     for method in [Method::Independent, Method::Replicate, Method::Interpolate] {
-        let other = said(&fitted_by(method, &every_kind()), all);
+        let other = said(&fitted_by(method, Preset::Small, &every_kind()), all);
         let name = method.name();
         assert_eq!(
             other,

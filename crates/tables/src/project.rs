@@ -321,12 +321,12 @@ impl Method {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// CPU, minutes.
+    /// The fastest to learn and to draw from.
     #[default]
     Small,
-    /// CPU, an hour, or GPU.
+    /// A few times slower; closer to the data where columns depend on each other smoothly.
     Base,
-    /// GPU.
+    /// The same with a larger network, for much time.
     Large,
 }
 

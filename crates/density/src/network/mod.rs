@@ -17,6 +17,7 @@ use pass::{Pass, Question};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use train::Ended;
 use twinmart_encode::codes::{Codes, SubColumn, nodes, parents};
 use twinmart_tables::{Draws, Result, Stream};
 
@@ -42,12 +43,22 @@ impl Size {
 }
 
 /// A density learned by a network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     sub_columns: Vec<SubColumn>,
     shape: Shape,
     /// All weights, in the order of the layout.
     weights: Vec<f32>,
+    /// True where a deadline came before the held-out likelihood stopped improving.
+    unfinished: bool,
+}
+
+/// All of a [`Network`] but its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkStructure {
+    sub_columns: Vec<SubColumn>,
+    shape: Shape,
+    unfinished: bool,
 }
 
 impl Network {
@@ -60,113 +71,142 @@ impl Network {
         let sub_columns = parts.train.sub_columns.clone();
         let shape = size.shape();
         let weights = initial(&sub_columns, &Layout::of(&sub_columns, shape), &parts.train, fitting.draws);
-        let mut network = Network { sub_columns, shape, weights };
-        train::train(&mut network, parts, fitting)?;
+        let mut network = Network { sub_columns, shape, weights, unfinished: false };
+        network.unfinished = train::train(&mut network, parts, fitting)? == Ended::Deadline;
         Ok(network)
     }
 
-    /// True where everything fits together: no known codes that these sub-columns allow can make a method panic.
-    pub fn is_sound(&self) -> bool {
+    /// The network in two parts for storage: all but the weights, and the weights.
+    pub fn parts(&self) -> (NetworkStructure, &[f32]) {
+        let Network { sub_columns, shape, unfinished, .. } = self;
+        let structure = NetworkStructure { sub_columns: sub_columns.clone(), shape: *shape, unfinished: *unfinished };
+        (structure, &self.weights)
+    }
+
+    /// Puts together what [`Network::parts`] took apart; whether it fits together, [`Network::is_sound`] says.
+    pub fn from_parts(structure: NetworkStructure, weights: Vec<f32>) -> Network {
+        let NetworkStructure { sub_columns, shape, unfinished } = structure;
+        Network { sub_columns, shape, weights, unfinished }
+    }
+
+    /// True where this is a network over `sub_columns`, so that nothing drawn from it can fail.
+    pub fn is_sound(&self, sub_columns: &[SubColumn]) -> bool {
         self.shape.is_sound()
-            && are_sound(&self.sub_columns)
+            && self.sub_columns == sub_columns
             && self.weights.len() == self.layout().total
             && self.weights.iter().all(|w| w.is_finite())
+    }
+
+    /// True where a deadline ended the learning.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     fn layout(&self) -> Layout {
         Layout::of(&self.sub_columns, self.shape)
     }
 
-    /// The codes of a block of rows, `[rows][sub_columns]`, with the unknown ones drawn; `start` is its first row.
-    fn fill_block(&self, layout: &Layout, values: &[Vec<u32>], start: usize, streams: &mut [Stream]) -> Vec<u32> {
-        let width = self.sub_columns.len();
-        let mut codes = Vec::with_capacity(streams.len() * width);
-        for row in start..start + streams.len() {
-            codes.extend(values.iter().map(|v| v[row]));
-        }
-        let mut inputs: Vec<u32> = codes.chunks_exact(width).flat_map(|c| self.inputs(layout, c)).collect();
-        let mut above = vec![0; streams.len()];
-        for (p, s) in self.sub_columns.iter().enumerate() {
-            if s.level == 0 {
-                above.fill(0);
-            }
-            let asked: Vec<usize> = (0..streams.len()).filter(|r| codes[r * width + p] == UNKNOWN).collect();
-            let probabilities = self.conditionals(layout, p, &asked, &inputs, &above);
-            for (row, probabilities) in asked.iter().zip(probabilities.chunks_exact(layout.heads[p].outputs)) {
-                codes[row * width + p] = pick(probabilities.iter().copied(), streams[*row].random());
-            }
-            for (row, above) in above.iter_mut().enumerate() {
-                *above = s.child(*above, codes[row * width + p]);
-                inputs[row * width + p] = layout.embedding(p, *above);
-            }
-        }
-        codes
+    /// Begins to draw some rows of codes, `[sub_columns][rows]`.
+    pub(crate) fn walk(&self, values: &[Vec<u32>], rows: &[usize]) -> Walk<'_> {
+        let layout = self.layout();
+        let mut inputs = Vec::with_capacity(rows.len() * self.sub_columns.len());
+        rows.iter().for_each(|row| self.inputs(&layout, values, *row, &mut inputs));
+        Walk { network: self, layout, inputs }
     }
 
-    /// Probabilities of a sub-column's codes, `[asked][outputs]`, given the inputs of all rows of a block.
-    fn conditionals(&self, layout: &Layout, p: usize, asked: &[usize], inputs: &[u32], above: &[u32]) -> Vec<f32> {
-        if asked.is_empty() {
-            return Vec::new();
-        }
-        let width = self.sub_columns.len();
-        let chosen: Vec<u32> = asked.iter().flat_map(|row| &inputs[row * width..][..width]).copied().collect();
-        let members = &self.sub_columns[p].members;
-        let questions: Vec<Question> = asked
-            .iter()
-            .enumerate()
-            .map(|(row, a)| Question {
-                row,
-                above: above[*a],
-                members: members[above[*a] as usize],
-                code: 0,
-                weight: 0.0,
-            })
-            .collect();
-        let pass = Pass::forward(layout, &self.weights, &chosen);
-        pass.probabilities(self.shape.width, &layout.heads[p], &self.weights, &questions)
-    }
-
-    /// The inputs of a row of codes of which some are unknown.
-    fn inputs(&self, layout: &Layout, codes: &[u32]) -> Vec<u32> {
+    /// Appends the inputs of a row of codes of which some are unknown.
+    fn inputs(&self, layout: &Layout, values: &[Vec<u32>], row: usize, inputs: &mut Vec<u32>) {
         let mut above = 0;
-        let places = self.sub_columns.iter().zip(codes).enumerate().map(|(p, (s, code))| {
+        inputs.extend(self.sub_columns.iter().zip(values).enumerate().map(|(p, (s, values))| {
             if s.level == 0 {
                 above = 0;
             }
-            if *code == UNKNOWN {
+            if values[row] == UNKNOWN {
                 return layout.unknown[p];
             }
-            above = s.child(above, *code);
+            above = s.child(above, values[row]);
             layout.embedding(p, above)
-        });
-        places.collect()
+        }));
+    }
+
+    /// The codes of some rows, `[sub_columns][rows]`, with the unknown ones drawn; one stream for each row.
+    fn filled(&self, values: &[Vec<u32>], rows: &[usize], streams: &mut [Stream]) -> Vec<Vec<u32>> {
+        let mut walk = self.walk(values, rows);
+        let mut filled: Vec<Vec<u32>> = Vec::with_capacity(values.len());
+        let mut reached = vec![0; rows.len()];
+        for (p, s) in self.sub_columns.iter().enumerate() {
+            let above = if s.level == 0 { vec![0; rows.len()] } else { reached };
+            let mut codes: Vec<u32> = rows.iter().map(|row| values[p][*row]).collect();
+            let asked: Vec<usize> = (0..rows.len()).filter(|at| codes[*at] == UNKNOWN).collect();
+            let probabilities = walk.conditionals(p, &asked, &above);
+            for (at, probabilities) in asked.iter().zip(probabilities.chunks_exact(walk.outputs(p))) {
+                codes[*at] = pick(probabilities.iter().copied(), streams[*at].random());
+            }
+            reached = nodes(s, &above, &codes);
+            walk.reach(p, &reached);
+            filled.push(codes);
+        }
+        filled
+    }
+}
+
+/// Drawing some rows, sub-column by sub-column.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    network: &'a Network,
+    layout: Layout,
+    /// `[rows][sub_columns]`
+    inputs: Vec<u32>,
+}
+
+impl Walk<'_> {
+    /// How many probabilities [`Walk::conditionals`] has for each row; those beyond the codes there are, are 0.
+    pub(crate) fn outputs(&self, p: usize) -> usize {
+        self.layout.heads[p].outputs
+    }
+
+    /// Probabilities of a sub-column's codes, `[asked][outputs]`; `above` has the node of each row of the walk.
+    pub(crate) fn conditionals(&self, p: usize, asked: &[usize], above: &[u32]) -> Vec<f32> {
+        let Network { sub_columns, weights, shape, .. } = self.network;
+        let question = |(row, at): (usize, &usize)| {
+            let (above, members) = (above[*at], sub_columns[p].members[above[*at] as usize]);
+            Question { row, above, members, code: 0, weight: 0.0 }
+        };
+        let block = |asked: &[usize]| {
+            let inputs = asked.iter().flat_map(|at| &self.inputs[at * sub_columns.len()..][..sub_columns.len()]);
+            let pass = Pass::forward(&self.layout, weights, &inputs.copied().collect::<Vec<u32>>());
+            let questions: Vec<Question> = asked.iter().enumerate().map(question).collect();
+            pass.probabilities(shape.width, &self.layout.heads[p], weights, &questions)
+        };
+        asked.chunks(BLOCK).flat_map(block).collect()
+    }
+
+    /// Takes note of the nodes that all rows have reached in a sub-column.
+    pub(crate) fn reach(&mut self, p: usize, reached: &[u32]) {
+        let width = self.network.sub_columns.len();
+        for (inputs, node) in self.inputs.chunks_exact_mut(width).zip(reached) {
+            inputs[p] = self.layout.embedding(p, *node);
+        }
     }
 }
 
 impl RowDensity for Network {
     fn fill(&self, values: &mut [Vec<u32>], streams: &mut [Stream]) {
-        if values.is_empty() {
-            return;
-        }
-        let layout = self.layout();
+        let rows: Vec<usize> = (0..streams.len()).collect();
         let known: &[Vec<u32>] = values;
-        let blocks = streams.par_chunks_mut(BLOCK).enumerate();
-        let filled: Vec<Vec<u32>> =
-            blocks.map(|(b, streams)| self.fill_block(&layout, known, b * BLOCK, streams)).collect();
-        for (row, codes) in filled.iter().flat_map(|b| b.chunks_exact(self.sub_columns.len())).enumerate() {
-            for (values, code) in values.iter_mut().zip(codes) {
-                values[row] = *code;
+        let blocks = (rows.par_chunks(BLOCK), streams.par_chunks_mut(BLOCK));
+        let filled: Vec<Vec<Vec<u32>>> =
+            blocks.into_par_iter().map(|(rows, streams)| self.filled(known, rows, streams)).collect();
+        for (block, filled) in filled.iter().enumerate() {
+            for (values, codes) in values.iter_mut().zip(filled) {
+                values[block * BLOCK..][..codes.len()].copy_from_slice(codes);
             }
         }
     }
 
     fn log_likelihood(&self, rows: &Codes) -> Vec<f64> {
-        let layout = self.layout();
-        let every: Vec<usize> = (0..rows.rows()).collect();
-        let rows = Rows::of(&self.sub_columns, rows);
-        let mut sums = vec![0.0; every.len()];
-        for p in (0..self.sub_columns.len()).filter(|p| self.sub_columns[*p].cardinality() > 1) {
-            let terms = rows.log_probabilities(&layout, &self.weights, p, &every);
+        let mut sums = vec![0.0; rows.rows()];
+        for terms in self.log_probabilities(rows) {
             sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
         sums
@@ -174,6 +214,20 @@ impl RowDensity for Network {
 
     fn numbers(&self) -> usize {
         self.weights.len()
+    }
+}
+
+impl Network {
+    /// Log probabilities of each code given those before it, `[sub_columns][rows]`.
+    pub(crate) fn log_probabilities(&self, rows: &Codes) -> Vec<Vec<f64>> {
+        let layout = self.layout();
+        let every: Vec<usize> = (0..rows.rows()).collect();
+        let rows = Rows::of(&self.sub_columns, rows);
+        let of_sub_column = |(p, s): (usize, &SubColumn)| match s.cardinality() {
+            0 | 1 => vec![0.0; every.len()],
+            _ => rows.log_probabilities(&layout, &self.weights, p, &every),
+        };
+        self.sub_columns.iter().enumerate().map(of_sub_column).collect()
     }
 }
 
@@ -298,26 +352,6 @@ fn log_frequencies(sub_column: &SubColumn, outputs: usize, above: &[u32], codes:
         }
     }
     counts
-}
-
-/// True where sub-columns form chains whose levels fit together, within bounds that keep offsets far from overflow.
-fn are_sound(sub_columns: &[SubColumn]) -> bool {
-    let mut nodes = 1;
-    let mut total = 0u64;
-    !sub_columns.is_empty()
-        && sub_columns.iter().enumerate().all(|(p, s)| {
-            let above = if s.level == 0 { 1 } else { nodes };
-            let follows = s.level == 0 || (p > 0 && sub_columns[p - 1].level + 1 == s.level);
-            nodes = s.members.iter().map(|m| u64::from(*m)).sum();
-            total = total.saturating_add(nodes);
-            let mut next = 0u64;
-            let numbered = s.first.len() == s.members.len()
-                && s.members.iter().zip(&s.first).all(|(m, first)| {
-                    next += u64::from(*m);
-                    *m > 0 && u64::from(*first) + u64::from(*m) == next
-                });
-            follows && numbered && s.members.len() as u64 == above && total <= 1 << 28
-        })
 }
 
 #[cfg(test)]

@@ -1,55 +1,13 @@
 use super::*;
+use crate::planted::{all_rows, fitting, planted, table};
 use rand::RngCore;
-use twinmart_tables::Progress;
-
-/// A chain of two levels, a category, and a category that mostly says whether the first two agree.
-fn table() -> Vec<SubColumn> {
-    vec![
-        SubColumn::new(0, 0, true, vec![2]),
-        SubColumn::new(0, 1, true, vec![2, 3]),
-        SubColumn::new(1, 0, false, vec![3]),
-        SubColumn::new(2, 0, false, vec![1]),
-        SubColumn::new(3, 0, false, vec![2]),
-    ]
-}
-
-fn planted(rows: u64, purpose: &str) -> Codes {
-    let family = Draws::new(5).family(purpose, "");
-    let mut values = vec![Vec::new(); 5];
-    for row in 0..rows {
-        let mut stream = family.row(row);
-        let coarse = stream.random_range(0..2);
-        let other = stream.random_range(0..3);
-        let agree = u32::from(coarse == other.min(1));
-        let flipped = stream.random::<f32>() < 0.1;
-        let codes = [coarse, stream.random_range(0..2 + coarse), other, 0, if flipped { 1 - agree } else { agree }];
-        values.iter_mut().zip(codes).for_each(|(v, c)| v.push(c));
-    }
-    Codes { sub_columns: table(), values }
-}
 
 fn parts() -> Parts {
     Parts { train: planted(3000, "train"), validation: planted(1000, "held") }
 }
 
-fn fitting(steps: u64) -> Fitting {
-    Fitting { draws: Draws::new(1), steps, deadline: None, progress: Progress::silent() }
-}
-
 fn learned(steps: u64) -> Network {
     Network::fit(&parts(), &fitting(steps), Size::Base).unwrap()
-}
-
-/// Every row that the table allows.
-fn all_rows() -> Codes {
-    let mut values = vec![Vec::new(); 5];
-    for (coarse, fine) in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)] {
-        for (other, last) in (0..3).flat_map(|o| [(o, 0), (o, 1)]) {
-            let codes = [coarse, fine, other, 0, last];
-            values.iter_mut().zip(codes).for_each(|(v, c)| v.push(c));
-        }
-    }
-    Codes { sub_columns: table(), values }
 }
 
 #[test]
@@ -102,9 +60,8 @@ fn draws_follow_what_is_known_later() {
     values[4].fill(1);
     network.fill(&mut values, &mut streams);
     assert!(values[2].iter().all(|c| *c == 0) && values[4].iter().all(|c| *c == 1));
-    let layout = network.layout();
-    let inputs = network.inputs(&layout, &[UNKNOWN, UNKNOWN, 0, UNKNOWN, 1]);
-    let p = f64::from(network.conditionals(&layout, 0, &[0], &inputs, &[0])[0]);
+    let row = [UNKNOWN, UNKNOWN, 0, UNKNOWN, 1].map(|code| vec![code]);
+    let p = f64::from(network.walk(&row, &[0]).conditionals(0, &[0], &[0])[0]);
     let share = values[0].iter().filter(|c| **c == 0).count() as f64 / rows as f64;
     assert!((share - p).abs() < 5.0 * (0.25 / rows as f64).sqrt(), "{share} of the rows, probability {p}");
     assert!((p - 0.9).abs() < 0.06, "Bayes' rule gives 0.9, the network {p}");
@@ -120,7 +77,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
             let mut values = vec![vec![UNKNOWN; 300]; 5];
             network.fill(&mut values, &mut streams);
             (
-                serde_json::to_vec(&network).unwrap(),
+                network.parts().1.iter().map(|w| w.to_bits()).collect::<Vec<_>>(),
                 values,
                 streams.iter_mut().map(|s| s.next_u64()).collect::<Vec<_>>(),
             )
@@ -178,21 +135,28 @@ fn gradient_agrees_with_differences() {
 }
 
 #[test]
-fn files_that_do_not_fit_together_are_refused() {
+fn parts_that_do_not_fit_together_are_refused() {
     let network = learned(1);
-    assert!(network.is_sound());
-    let text = serde_json::to_string(&network).unwrap();
-    assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
+    let sub_columns = table();
+    assert!(network.is_sound(&sub_columns));
+    let (structure, weights) = network.parts();
+    assert_eq!(Network::from_parts(structure, weights.to_vec()), network);
     let broken = |change: &dyn Fn(&mut Network)| {
         let mut network = network.clone();
         change(&mut network);
-        !network.is_sound()
+        !network.is_sound(&sub_columns)
     };
     assert!(broken(&|n| n.weights.truncate(10)));
     assert!(broken(&|n| n.weights[3] = f32::NAN));
     assert!(broken(&|n| n.shape.width = 8));
-    assert!(broken(&|n| n.sub_columns[1].first[1] = 7));
     assert!(broken(&|n| n.sub_columns[1].level = 2));
-    assert!(broken(&|n| n.sub_columns[1].members[0] = 0));
     assert!(broken(&|n| n.sub_columns.clear()));
+}
+
+#[test]
+fn a_deadline_in_the_past_leaves_a_network_that_says_so() {
+    let late = Fitting { deadline: Some(std::time::Instant::now()), ..fitting(0) };
+    let network = Network::fit(&parts(), &late, Size::Base).unwrap();
+    assert!(network.is_unfinished() && network.is_sound(&table()));
+    assert!(!learned(1).is_unfinished());
 }

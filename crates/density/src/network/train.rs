@@ -101,14 +101,22 @@ fn held_questions(orders: &Orders, rows: usize, fitting: &Fitting) -> Vec<Vec<us
     asked
 }
 
+/// Why learning ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All steps are done, or more would not help.
+    Done,
+    Deadline,
+}
+
 /// Learns the weights of `network` in place, for as long as the held-out loss improves; the best weights stay.
-pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> Result<()> {
+pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> Result<Ended> {
     let sub_columns = network.sub_columns.clone();
     let (layout, orders) = (network.layout(), Orders::of(&sub_columns, CANONICAL));
     let (train, held) = (Rows::of(&sub_columns, &parts.train), Rows::of(&sub_columns, &parts.validation));
     let rows = parts.train.rows();
     if rows == 0 || orders.open.is_empty() {
-        return Ok(());
+        return Ok(Ended::Done);
     }
     let mut learner = Learner {
         layout: &layout,
@@ -121,7 +129,11 @@ pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> 
     let questions = held_questions(&orders, parts.validation.rows(), fitting);
     let mut plateau = Plateau { rate: SCHEDULE.rate, best: f64::INFINITY, since: 0, falls: 0 };
     let between = BETWEEN.max(rows / 4);
-    let task = fitting.progress.start("learning", (fitting.steps > 0).then(|| fitting.steps * rows as u64), "rows");
+    let task = fitting.progress.start(
+        "learning",
+        (fitting.steps > 0).then(|| fitting.steps.saturating_mul(rows as u64)),
+        "rows",
+    );
     let mut learned = 0;
     for epoch in 0u64.. {
         let mut order: Vec<usize> = (0..rows).collect();
@@ -131,20 +143,23 @@ pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> 
             learner.step(batch, plateau.rate, &|row| family.row(row as u64));
             task.advance(batch.len() as u64)?;
             learned += batch.len();
-            let done = learned as u64 == fitting.steps * rows as u64
-                || fitting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if done || learned % between < batch.len() {
+            let done = learned as u64 == fitting.steps.saturating_mul(rows as u64);
+            let late = fitting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if done || late || learned % between < batch.len() {
                 let average = &learner.optimiser.average;
                 if plateau.improves(held_loss(&layout, average, &held, &questions)) {
                     network.weights.clone_from(average);
                 }
             }
             if done || plateau.falls > SCHEDULE.falls {
-                return Ok(());
+                return Ok(Ended::Done);
+            }
+            if late {
+                return Ok(Ended::Deadline);
             }
         }
     }
-    Ok(())
+    Ok(Ended::Done)
 }
 
 /// The rate of learning, and how long the held-out loss has not improved.

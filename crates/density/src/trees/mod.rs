@@ -16,11 +16,12 @@ mod leaves;
 
 use crate::exponential::softmax_rows;
 use crate::pick::pick;
-use crate::{RowDensity, UNKNOWN};
-use boost::{IMPOSSIBLE, Tree, add_tree, start, width};
+use crate::{RowDensity, UNKNOWN, knows_after_unknown};
+pub(crate) use boost::width;
+use boost::{IMPOSSIBLE, Tree, add_tree, start};
 use features::Feature;
 use grow::Structure;
-use leaves::LeafFinder;
+pub(crate) use leaves::LeafFinder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use twinmart_encode::codes::{Codes, SubColumn, nodes, parents};
@@ -149,7 +150,7 @@ impl Trees {
 
     /// Probabilities of the codes of sub-column `p`, `[rows][width]`, for rows whose inputs have the bins `bins` and that have
     /// reached the nodes `above`.
-    fn probabilities(
+    pub(crate) fn probabilities(
         &self,
         p: usize,
         finders: &[LeafFinder],
@@ -167,11 +168,29 @@ impl Trees {
         scores
     }
 
-    fn finders(&self, p: usize) -> Vec<LeafFinder> {
+    /// Log probabilities of each code given those before it, `[sub_columns][rows]`.
+    pub(crate) fn log_probabilities(&self, rows: &Codes) -> Vec<Vec<f64>> {
+        let above = parents(&self.sub_columns, &rows.values);
+        let reached = self.sub_columns.iter().enumerate().map(|(p, s)| nodes(s, &above[p], &rows.values[p]));
+        let bins: Vec<Vec<u8>> = reached.enumerate().map(|(p, reached)| self.bins(p, &reached)).collect();
+        let mut leaves = vec![0u8; rows.rows()];
+        let of_sub_column = |(p, sub_column): (usize, &SubColumn)| {
+            let probabilities = self.probabilities(p, &self.finders(p), &bins, &above[p], &mut leaves);
+            let rows = probabilities.chunks_exact(width(sub_column)).zip(&rows.values[p]);
+            rows.map(|(row, code)| f64::from(row[*code as usize].max(f32::MIN_POSITIVE)).ln()).collect()
+        };
+        self.sub_columns.iter().enumerate().map(of_sub_column).collect()
+    }
+
+    pub(crate) fn sub_column(&self, p: usize) -> &SubColumn {
+        &self.sub_columns[p]
+    }
+
+    pub(crate) fn finders(&self, p: usize) -> Vec<LeafFinder> {
         self.targets[p].trees.iter().map(|tree| LeafFinder::new(&tree.structure)).collect()
     }
 
-    fn bins(&self, p: usize, reached: &[u32]) -> Vec<u8> {
+    pub(crate) fn bins(&self, p: usize, reached: &[u32]) -> Vec<u8> {
         reached.iter().map(|n| self.features[p].bin[*n as usize]).collect()
     }
 }
@@ -197,17 +216,9 @@ impl RowDensity for Trees {
     }
 
     fn log_likelihood(&self, rows: &Codes) -> Vec<f64> {
-        let above = parents(&self.sub_columns, &rows.values);
-        let reached = self.sub_columns.iter().enumerate().map(|(p, s)| nodes(s, &above[p], &rows.values[p]));
-        let bins: Vec<Vec<u8>> = reached.enumerate().map(|(p, reached)| self.bins(p, &reached)).collect();
         let mut sums = vec![0.0; rows.rows()];
-        let mut leaves = vec![0u8; rows.rows()];
-        for (p, sub_column) in self.sub_columns.iter().enumerate() {
-            let probabilities = self.probabilities(p, &self.finders(p), &bins, &above[p], &mut leaves);
-            let rows = probabilities.chunks_exact(width(sub_column)).zip(&rows.values[p]).zip(&mut sums);
-            for ((row, code), sum) in rows {
-                *sum += f64::from(row[*code as usize].max(f32::MIN_POSITIVE)).ln();
-            }
+        for terms in self.log_probabilities(rows) {
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
         sums
     }
@@ -215,12 +226,6 @@ impl RowDensity for Trees {
     fn numbers(&self) -> usize {
         self.parts().1.len()
     }
-}
-
-/// True where a known code follows an unknown one.
-fn knows_after_unknown(values: &[Vec<u32>], row: usize) -> bool {
-    let mut codes = values.iter().map(|v| v[row]);
-    codes.any(|c| c == UNKNOWN) && codes.any(|c| c != UNKNOWN)
 }
 
 /// Drawing some rows, sub-column by sub-column; every row is drawn by `particles` particles side by side.

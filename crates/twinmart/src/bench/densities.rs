@@ -1,4 +1,4 @@
-//! `twinmart bench rows --densities`: the four families of densities, each for the same time on the same rows.
+//! `twinmart bench rows --densities`: the families of densities, each for the same time on the same rows.
 //!
 //! The encoding is learned from the training rows, and all families see its codes. Held-out rows with a value that it does
 //! not know (one that too few training rows share) have no codes and are left out, for all families alike.
@@ -13,6 +13,7 @@ use rand::seq::index;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::time::{Duration, Instant};
+use twinmart_density::blend::Blend;
 use twinmart_density::circuit::Circuit;
 use twinmart_density::mixture::Mixture;
 use twinmart_density::network::{Network, Size};
@@ -79,10 +80,12 @@ enum Family {
     Network,
     Mixture,
     Circuit,
+    /// Trees and network.
+    Blend,
 }
 
 impl Family {
-    const ALL: [Family; 4] = [Family::Trees, Family::Network, Family::Mixture, Family::Circuit];
+    const ALL: [Family; 5] = [Family::Trees, Family::Network, Family::Mixture, Family::Circuit, Family::Blend];
 
     fn name(self) -> &'static str {
         match self {
@@ -90,6 +93,7 @@ impl Family {
             Family::Network => "network",
             Family::Mixture => "mixture",
             Family::Circuit => "circuit",
+            Family::Blend => "blend",
         }
     }
 
@@ -103,9 +107,18 @@ impl Family {
                 let unfinished = trees.is_unfinished();
                 (Box::new(trees), unfinished)
             }
-            Family::Network => (Box::new(Network::fit(&parts(), fitting, Size::Base)?), false),
+            Family::Network => {
+                let network = Network::fit(&parts(), fitting, Size::Base)?;
+                let unfinished = network.is_unfinished();
+                (Box::new(network), unfinished)
+            }
             Family::Mixture => (Box::new(Mixture::fit(&parts(), fitting)?), false),
             Family::Circuit => (Box::new(Circuit::fit(&parts(), fitting)?), false),
+            Family::Blend => {
+                let blend = Blend::fit(codes, &people, fitting, Size::Base)?;
+                let unfinished = blend.is_unfinished();
+                (Box::new(blend), unfinished)
+            }
         })
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! given ─► rows ──► child (fit, sample: processes of their own) ─► costs ─┐
 //!   │       └─────► assess ─────────────────────────────────────► score ─┴─► results, next to those of others
-//!   └────► densities (four families, equal time) ─► likelihood, score
+//!   └────► densities (all families, equal time) ─► likelihood, score
 //! ```
 
 mod child;

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// autoregressive, interpolate, replicate or independent [default: the project's, else the best for its tables]
     #[arg(long)]
     method: Option<String>,
-    /// Size of a learned model: small, base or large
+    /// Size of a learned model: small (trees), base or large (trees and a network: slower, closer) [default: the project's, else small]
     #[arg(long, value_parser = preset)]
     preset: Option<Preset>,
     /// Stop learning a table after this many minutes, but not before a first model [default: the project's, else 10]

@@ -117,7 +117,7 @@ fn densities_at_equal_time() {
     );
     let families = table["families"].as_array().unwrap();
     let names: BTreeSet<&str> = families.iter().map(|f| f["family"].as_str().unwrap()).collect();
-    assert_eq!(names, BTreeSet::from(["circuit", "mixture", "network", "trees"]));
+    assert_eq!(names, BTreeSet::from(["blend", "circuit", "mixture", "network", "trees"]));
     for family in families {
         // Columns tell at least a third of a nat about each other.
         let gain = number(family, "log_likelihood") - number(table, "independent_log_likelihood");
