@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--judge", required=True)
     parser.add_argument("--table", required=True, type=pathlib.Path)
     parser.add_argument("--twinmart", required=True)
+    parser.add_argument("--preset", default="small")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--bootstraps", type=int, default=40)
     a = parser.parse_args()
@@ -49,7 +50,8 @@ def main() -> None:
         model, twin = folder / f"{seed}.twin", folder / f"{seed}.parquet"
         source = str(a.table / "train.parquet")
         quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([a.twinmart, "fit", source, "--out", str(model), "--seed", str(seed)], **quiet)
+        fit = [a.twinmart, "fit", source, "--out", str(model), "--seed", str(seed), "--preset", a.preset]
+        subprocess.run(fit, **quiet)
         subprocess.run([a.twinmart, "sample", str(model), "--out", str(twin), "--seed", str(seed)], **quiet)
         scores.append(score(twin))
         copies.append(matches(pd.read_parquet(twin), train))

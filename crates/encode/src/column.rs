@@ -275,17 +275,19 @@ impl ColumnEncoding {
 
     /// True where this is an encoding that [`ColumnEncoding::of`] can make.
     pub(crate) fn is_sound(&self) -> bool {
-        let leaves = self.form.leaves();
-        let sound = match &self.form {
+        let form_is_sound = match &self.form {
             Form::Nothing => !self.missing,
             Form::Category(category) => category.is_sound(),
             Form::Number(cells) | Form::Gap { cells, .. } => cells.is_sound(),
             Form::Moment(moment) => moment.is_sound(),
             Form::Text { text, listed } => text.is_sound() && listed.as_ref().is_none_or(Category::is_sound),
         };
-        sound
-            && leaves.len() == self.chains.len()
-            && leaves.iter().zip(&self.chains).all(|(l, c)| c.is_sound(l.len() + usize::from(self.missing)))
+        let chains_are_sound = || {
+            let leaves = self.form.leaves();
+            leaves.len() == self.chains.len()
+                && leaves.iter().zip(&self.chains).all(|(l, c)| c.is_sound(l.len() + usize::from(self.missing)))
+        };
+        form_is_sound && chains_are_sound()
     }
 }
 

@@ -228,3 +228,151 @@ fn table_of(spec: &TableSpec, schema: &SchemaRef, rows: RecordBatch) -> Table {
         population: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{
+        ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampSecondArray, new_null_array,
+    };
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use std::sync::LazyLock;
+    use twinmart_tables::{ColumnKind, Preset, Progress, TableDefinition};
+
+    /// A table of every kind of column, with gaps.
+    fn shop() -> Shop {
+        let n = 400;
+        let present = |i: &i64| i % 9 > 0;
+        let whole = |f: fn(i64) -> i64| (0..n).map(move |i| Some(f(i)).filter(|_| present(&i)));
+        let text = |f: fn(i64) -> String| (0..n).map(move |i| Some(f(i)).filter(|_| present(&i)));
+        let columns: Vec<(&str, ColumnKind, ArrayRef)> = vec![
+            ("id", ColumnKind::Id, Arc::new(Int64Array::from_iter_values(0..n))),
+            ("city", ColumnKind::Category, Arc::new(StringArray::from_iter(text(|i| format!("city {}", i % 5))))),
+            ("note", ColumnKind::Text, Arc::new(StringArray::from_iter(text(|i| format!("order {i} paid by card"))))),
+            ("age", ColumnKind::Integer, Arc::new(Int64Array::from_iter(whole(|i| 20 + i * 7 % 50)))),
+            (
+                "price",
+                ColumnKind::Number,
+                Arc::new(Float64Array::from_iter(whole(|i| i * i % 997).map(|x| Some(x? as f64 / 8.0)))),
+            ),
+            ("member", ColumnKind::Boolean, Arc::new(BooleanArray::from_iter((0..n).map(|i| Some(i % 3 == 0))))),
+            (
+                "since",
+                ColumnKind::Datetime,
+                Arc::new(TimestampSecondArray::from_iter(whole(|i| 1_700_000_000 + i * 86_413))),
+            ),
+            (
+                "until",
+                ColumnKind::Datetime,
+                Arc::new(TimestampSecondArray::from_iter(whole(|i| 1_700_600_000 + i * 86_413 + i % 7 * 3_600))),
+            ),
+        ];
+        let kinds = columns.iter().map(|c| c.1).collect();
+        let rows = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, _, a)| (n, a, true))).unwrap();
+        let definition = TableDefinition { key: Some("id".into()), ..TableDefinition::default() };
+        let (name, schema) = ("t".to_string(), rows.schema());
+        let table = Table { name, definition, schema, kinds, batches: vec![rows], population: None };
+        Shop { project: Project::default(), tables: vec![table] }
+    }
+
+    /// Manifests and entries of models of both kinds of densities.
+    static MODELS: LazyLock<Vec<(Manifest, Entries)>> = LazyLock::new(|| {
+        let model = |preset| {
+            let shop = shop();
+            let settings = crate::FitSettings::of_project(&shop.project, Some(Method::Autoregressive), None).unwrap();
+            let settings = crate::FitSettings { preset, steps: 2, ..settings };
+            let model = crate::fit(&shop, &settings, &Progress::silent()).unwrap();
+            (model.manifest().clone(), model.0.entries().unwrap())
+        };
+        vec![model(Preset::Small), model(Preset::Base)]
+    });
+
+    /// What a forger may change in a JSON text, in its order: scalars, and lists of scalars as a whole or one by one.
+    fn places(value: &mut Value) -> Vec<&mut Value> {
+        let is_leaf = match value {
+            Value::Array(list) => list.iter().all(|v| !v.is_array() && !v.is_object()) && list.len() % 2 == 1,
+            Value::Object(_) => false,
+            _ => true,
+        };
+        if is_leaf {
+            return vec![value];
+        }
+        match value {
+            Value::Array(list) => list.iter_mut().flat_map(places).collect(),
+            Value::Object(fields) => fields.values_mut().flat_map(places).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn forge_json(text: &[u8], place: usize, change: usize) -> Vec<u8> {
+        let mut value: Value = serde_json::from_slice(text).unwrap();
+        let mut places = places(&mut value);
+        let count = places.len();
+        let at = &mut *places[place % count];
+        let numbers: [Value; 8] = [
+            0.into(),
+            1.into(),
+            (-1).into(),
+            300.into(),
+            u32::MAX.into(),
+            i64::MAX.into(),
+            u64::MAX.into(),
+            1e300.into(),
+        ];
+        match at {
+            Value::Array(list) if change.is_multiple_of(2) => drop(list.pop()),
+            Value::Array(list) => list.push(list.last().cloned().unwrap_or(numbers[change % 8].clone())),
+            Value::Bool(flag) => *flag = !*flag,
+            other => *other = numbers[change % 8].clone(),
+        }
+        serde_json::to_vec(&value).unwrap()
+    }
+
+    fn forge_numbers(bytes: &[u8], place: usize, change: usize) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        let at = place % (bytes.len() / 4) * 4;
+        match change {
+            0 => bytes.truncate(at),
+            _ => bytes[at..at + 4]
+                .copy_from_slice(&[0.0, -1e38, 1e38, f32::INFINITY, f32::NAN, 1e-40, 7.0][change - 1].to_le_bytes()),
+        }
+        bytes
+    }
+
+    /// Reads a forged model and, if it can be read, uses it.
+    fn read_and_use(manifest: &Manifest, entries: Entries) -> Result<()> {
+        let manifest = Manifest { digests: entries.digests(), ..manifest.clone() };
+        let model = Model::new(Contents::load(manifest, entries)?);
+        model.sample(40, 1)?;
+        let columns = model.0.schemas[0].fields().iter().map(|f| (f.name(), new_null_array(f.data_type(), 5), true));
+        model.complete(&RecordBatch::try_from_iter_with_nullable(columns)?, 1)?;
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_500, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+        #[test]
+        fn forged_models_are_refused_or_harmless(which in 0..2usize, entry: usize, place: usize, change in 0..8usize) {
+            let (manifest, entries) = &MODELS[which];
+            let names: Vec<&String> =
+                entries.0.keys().filter(|name| name.ends_with(".json") || name.ends_with(".f32")).collect();
+            let name = names[entry % names.len()];
+            let mut forged = entries.clone();
+            let bytes = forged.take(name).unwrap();
+            let bytes = match name.ends_with(".json") {
+                true => forge_json(&bytes, place, change),
+                false => forge_numbers(&bytes, place, change),
+            };
+            forged.put(name.clone(), bytes);
+            // Whatever it answers, it does answer.
+            let _ = read_and_use(manifest, forged);
+        }
+    }
+
+    #[test]
+    fn what_is_not_forged_can_be_used() {
+        MODELS.iter().for_each(|(manifest, entries)| read_and_use(manifest, entries.clone()).unwrap());
+    }
+}
