@@ -23,6 +23,10 @@ use twinmart_tables::{Result, Stream};
 
 /// The part of the time that the trees may take.
 const TIME_OF_TREES: f64 = 0.3;
+/// Rows times sub-columns by which trees and network are compared, at most …
+const COMPARED: usize = 200_000;
+/// … but never fewer rows than this.
+const FEWEST_COMPARED: usize = 300;
 /// Rows that pass through the network together.
 const BLOCK: usize = 1_024;
 /// Blocks that go through the sub-columns in step.
@@ -59,8 +63,8 @@ impl Blend {
         let of_trees = fitting.deadline.map(|d| now + d.saturating_duration_since(now).mul_f64(TIME_OF_TREES));
         let trees = Trees::fit(&parts.train, &people, &Fitting { deadline: of_trees, ..fitting.clone() })?;
         let network = Network::fit(&parts, fitting, size)?;
-        let (by_trees, by_network) =
-            (trees.log_probabilities(&parts.validation), network.log_probabilities(&parts.validation));
+        let compared = first_rows(parts.validation, (COMPARED / codes.sub_columns.len().max(1)).max(FEWEST_COMPARED));
+        let (by_trees, by_network) = (trees.log_probabilities(&compared), network.log_probabilities(&compared));
         let sub_columns = codes.sub_columns.iter().zip(by_trees.iter().zip(&by_network));
         let shares = sub_columns.map(|(s, (t, n))| if s.cardinality() < 2 { 1.0 } else { best_share(t, n) });
         Ok(Blend { shares: shares.collect(), trees, network })
@@ -99,6 +103,11 @@ impl Blend {
     pub fn shares(&self) -> &[f32] {
         &self.shares
     }
+}
+
+fn first_rows(mut codes: Codes, rows: usize) -> Codes {
+    codes.values.iter_mut().for_each(|values| values.truncate(rows));
+    codes
 }
 
 /// The share of `trees` with the highest likelihood, given the log probabilities that each gives the held-out codes; where no
