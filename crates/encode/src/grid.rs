@@ -130,7 +130,7 @@ impl Grid {
     /// The whole value at a position; 0 on a grid of reals.
     pub fn whole_at(&self, position: f64) -> i64 {
         match self {
-            Grid::Whole { origin, .. } => origin.saturating_add(self.round(position) as i64),
+            Grid::Whole { origin, .. } => whole_from(*origin, self.round(position)),
             _ => 0,
         }
     }
@@ -158,7 +158,7 @@ impl Grid {
         let numbers: ArrayRef = match self {
             Grid::Whole { origin, .. } => {
                 // Saturation cannot occur between two values of the column, only beyond them.
-                let whole = present.map(|p| p.map(|p| origin.saturating_add(p as i64)));
+                let whole = present.map(|p| p.map(|p| whole_from(*origin, p)));
                 Arc::new(whole.collect::<Int64Array>())
             }
             _ => Arc::new(present.collect::<Float64Array>()),
@@ -166,6 +166,12 @@ impl Grid {
         let numbers = if data_type == &DataType::Date32 { cast(&numbers, &DataType::Int32)? } else { numbers };
         Ok(cast(&numbers, data_type)?)
     }
+}
+
+/// The whole number so far from the origin; columns may span more than 2⁶³. Beyond the type, its end.
+pub(crate) fn whole_from(origin: i64, distance: f64) -> i64 {
+    let sum = i128::from(origin).saturating_add(distance as i128);
+    sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 fn round_to(x: f64, decimals: u32) -> f64 {
@@ -204,6 +210,8 @@ mod tests {
             Decimal128Array::from(vec![Some(1995), None]).with_precision_and_scale(10, 2).unwrap(),
         ));
         there_and_back(Arc::new(Int64Array::from(vec![None, None])));
+        let wide = 6_000_000_000_000_000_000;
+        there_and_back(Arc::new(Int64Array::from(vec![-wide, 0, wide])));
     }
 
     #[test]

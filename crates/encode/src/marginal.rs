@@ -6,7 +6,7 @@
 //! `0`, `false`).
 
 use crate::category::Category;
-use crate::grid::Grid;
+use crate::grid::{Grid, whole_from};
 use crate::number::Number;
 use crate::observed::{Key, Observed};
 use arrow::array::{ArrayRef, StringArray};
@@ -88,7 +88,7 @@ impl Marginal {
     pub fn draw_whole(&self, stream: &mut impl RngCore) -> i64 {
         match (self.draw(stream), &self.shape) {
             (Drawn::Position(p), Shape::Number(number)) => match number.grid() {
-                Grid::Whole { origin, .. } => origin.saturating_add(p as i64),
+                Grid::Whole { origin, .. } => whole_from(*origin, p),
                 _ => 0,
             },
             _ => 0,

@@ -17,7 +17,7 @@ const MANIFEST: &str = "manifest.json";
 /// An archive may unpack to this many times its own size (tables are packed already; text packs about tenfold) …
 const LARGEST_RATIO: u64 = 200;
 /// … and this many bytes, so that small archives are not refused …
-const ALLOWANCE: u64 = 1 << 20;
+const ALLOWANCE: u64 = 16 << 20;
 /// … but never to more than this.
 const LARGEST: u64 = 64 << 30;
 

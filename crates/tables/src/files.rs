@@ -47,10 +47,17 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Opens a temporary file beside `path`. Refuses an existing `path` unless `overwrite`.
+    /// Opens a temporary file beside `path`. Refuses an existing `path` unless `overwrite`, and always what is no file: a
+    /// folder, a pipe, a device.
     pub fn create(path: impl AsRef<Path>, overwrite: bool) -> Result<Self> {
         let target = path.as_ref().to_path_buf();
         let folder = prepare(&target, overwrite)?;
+        if target.metadata().is_ok_and(|existing| !existing.is_file()) {
+            return Err(Error::usage("the output exists and is no regular file")
+                .file(&target)
+                .remedy("give the name of a file")
+                .into());
+        }
         let file = tempfile::Builder::new()
             .prefix(".twinmart-partial-")
             .permissions_if_unix()
@@ -187,6 +194,8 @@ mod tests {
         assert!(matches!(AtomicFile::create(&path, false), Err(Error::Usage(_))));
         AtomicFile::write(&path, true, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        let folder = AtomicFile::create(dir.path(), true).unwrap_err();
+        assert!(folder.to_string().contains("no regular file"), "{folder}");
     }
 
     #[test]

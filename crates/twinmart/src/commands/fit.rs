@@ -2,9 +2,9 @@
 
 use crate::pipeline::{Parts, settings};
 use crate::screen::Screen;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use twinmart_sources::RowSample;
-use twinmart_tables::{AtomicFile, Interpolation, Method, Preset, Result, Table, Target};
+use twinmart_tables::{AtomicFile, Error, Interpolation, Method, Preset, Result, Table, Target};
 
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
@@ -54,6 +54,13 @@ fn target(text: &str) -> std::result::Result<Target, String> {
 }
 
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
+    let place = |path: &Path| path.canonicalize().ok();
+    if place(&arguments.out).is_some_and(|out| Some(out) == place(&arguments.input)) {
+        return Err(Error::usage("the model would replace the data it is learned from")
+            .file(&arguments.out)
+            .remedy("give --out another name")
+            .into());
+    }
     drop(AtomicFile::create(&arguments.out, arguments.overwrite)?);
     let interpolation = arguments.interpolation.as_deref().map(Interpolation::parse).transpose()?;
     let mut project = twinmart_sources::read_project(&arguments.input)?;

@@ -211,6 +211,12 @@ fn outputs_that_cannot_be_written() {
         &["ulimit -f"],
         &twin,
     );
+    let own = project.to_str().unwrap();
+    let before = std::fs::read(&project).unwrap();
+    let over_itself = shop::run(&["fit", own, "--out", own, "--overwrite"]);
+    assert_eq!(over_itself.status.code(), Some(2));
+    assert!(String::from_utf8(over_itself.stderr).unwrap().contains("would replace the data"));
+    assert_eq!(std::fs::read(&project).unwrap(), before);
     let nowhere = Path::new("/proc/nowhere/m.twin");
     refuse_at(&["fit", project.to_str().unwrap(), "--out", nowhere.to_str().unwrap()], "/proc/nowhere");
 }
