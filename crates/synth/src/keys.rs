@@ -23,7 +23,7 @@ const TEXT_DIGITS: usize = 10;
 pub struct KeyStyle {
     form: Form,
     /// Decimal digits of the own number below a user; 0 where keys stand alone.
-    pair_digits: u32,
+    pair_digits: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl KeyStyle {
 
     /// The style of keys below a user, who has at most `most` of them.
     pub(crate) fn below_user(training: &ArrayRef, most: u64) -> Result<KeyStyle> {
-        Ok(KeyStyle { form: form(training)?, pair_digits: most.max(1).ilog10() + 1 })
+        Ok(KeyStyle { form: form(training)?, pair_digits: most.max(1).ilog10() as u8 + 1 })
     }
 
     /// The keys of numbers, as a column of a type. A usage error where the type is too small.
@@ -67,7 +67,7 @@ impl KeyStyle {
                 Arc::new(keys.map(|k| k.map(number).transpose()).collect::<Result<Int64Array>>()?)
             }
             Form::Text(prefix) => {
-                let digits = self.pair_digits as usize;
+                let digits = usize::from(self.pair_digits);
                 let text = |(n, own)| match digits {
                     0 => format!("{prefix}{n:0TEXT_DIGITS$}"),
                     _ => format!("{prefix}{n:0TEXT_DIGITS$}-{own:0digits$}"),
@@ -80,7 +80,7 @@ impl KeyStyle {
     }
 
     fn number(&self, first: i64, n: u64, own: u64) -> Option<i64> {
-        let scale = 10i64.checked_pow(self.pair_digits)?;
+        let scale = 10i64.checked_pow(self.pair_digits.into())?;
         let n = i64::try_from(n).ok()?.checked_mul(scale)?;
         first.checked_add(n)?.checked_add(i64::try_from(own).ok()?)
     }
