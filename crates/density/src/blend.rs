@@ -8,7 +8,7 @@
 //!
 //! The share of a sub-column is the one with the highest likelihood of the held-out rows (stacked density estimation: Smyth &
 //! Wolpert, "Linearly combining density estimators via stacking", Machine Learning 36, 1999, §3), so the blend is never much
-//! worse than the better of the two. Rows with known codes after unknown ones are drawn by the network alone, which
+//! worse than the better of the two. The network also stops by these rows, which favours it a little. Rows with known codes after unknown ones are drawn by the network alone, which
 //! conditions on any codes directly.
 
 use crate::network::{Network, NetworkStructure, Size};
@@ -105,6 +105,7 @@ impl Blend {
     }
 }
 
+/// The first `rows` rows, or all.
 fn first_rows(mut codes: Codes, rows: usize) -> Codes {
     codes.values.iter_mut().for_each(|values| values.truncate(rows));
     codes

@@ -127,10 +127,14 @@ impl Grid {
         }
     }
 
-    /// The whole value at a position; 0 on a grid of reals.
+    /// The whole value nearest to a position, within the type; 0 on a grid of reals.
     pub fn whole_at(&self, position: f64) -> i64 {
         match self {
-            Grid::Whole { origin, .. } => whole_from(*origin, self.round(position)),
+            Grid::Whole { origin, .. } => {
+                // In 128 bits: a column may span more than 2⁶³.
+                let value = i128::from(*origin).saturating_add(self.round(position) as i128);
+                value.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+            }
             _ => 0,
         }
     }
@@ -154,24 +158,14 @@ impl Grid {
 
     /// Positions (NaN = missing), rounded to the grid, as a column of a type.
     pub fn column(&self, positions: &[f64], data_type: &DataType) -> Result<ArrayRef> {
-        let present = positions.iter().map(|p| (!p.is_nan()).then(|| self.round(*p)));
+        let present = positions.iter().map(|p| Some(*p).filter(|p| !p.is_nan()));
         let numbers: ArrayRef = match self {
-            Grid::Whole { origin, .. } => {
-                // Saturation cannot occur between two values of the column, only beyond them.
-                let whole = present.map(|p| p.map(|p| whole_from(*origin, p)));
-                Arc::new(whole.collect::<Int64Array>())
-            }
-            _ => Arc::new(present.collect::<Float64Array>()),
+            Grid::Whole { .. } => Arc::new(present.map(|p| p.map(|p| self.whole_at(p))).collect::<Int64Array>()),
+            _ => Arc::new(present.map(|p| p.map(|p| self.round(p))).collect::<Float64Array>()),
         };
         let numbers = if data_type == &DataType::Date32 { cast(&numbers, &DataType::Int32)? } else { numbers };
         Ok(cast(&numbers, data_type)?)
     }
-}
-
-/// The whole number so far from the origin; columns may span more than 2⁶³. Beyond the type, its end.
-pub(crate) fn whole_from(origin: i64, distance: f64) -> i64 {
-    let sum = i128::from(origin).saturating_add(distance as i128);
-    sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 fn round_to(x: f64, decimals: u32) -> f64 {

@@ -6,7 +6,6 @@
 //! `0`, `false`).
 
 use crate::category::Category;
-use crate::grid::{Grid, whole_from};
 use crate::number::Number;
 use crate::observed::{Key, Observed};
 use arrow::array::{ArrayRef, StringArray};
@@ -87,10 +86,7 @@ impl Marginal {
     /// A drawn whole number, counted from zero (a session's size, say); 0 where nothing may come out.
     pub fn draw_whole(&self, stream: &mut impl RngCore) -> i64 {
         match (self.draw(stream), &self.shape) {
-            (Drawn::Position(p), Shape::Number(number)) => match number.grid() {
-                Grid::Whole { origin, .. } => whole_from(*origin, p),
-                _ => 0,
-            },
+            (Drawn::Position(p), Shape::Number(number)) => number.grid().whole_at(p),
             _ => 0,
         }
     }

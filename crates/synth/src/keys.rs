@@ -138,6 +138,13 @@ mod tests {
     }
 
     #[test]
+    fn more_digits_than_a_number_can_have_are_no_style() {
+        let style = |digits: u32| format!(r#"{{"form":{{"text":"T"}},"pair_digits":{digits}}}"#);
+        assert!(serde_json::from_str::<KeyStyle>(&style(20)).is_ok());
+        assert!(serde_json::from_str::<KeyStyle>(&style(65_536)).is_err());
+    }
+
+    #[test]
     fn numbers_start_above_every_magnitude() {
         let training: ArrayRef = Arc::new(Int32Array::from(vec![Some(-18_287), None, Some(12)]));
         let style = KeyStyle::alone(&training).unwrap();

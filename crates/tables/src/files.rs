@@ -8,8 +8,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
-/// Checks before any work that `path` may be written: its folder exists and, unless `overwrite`, nothing is there.
-fn prepare(path: &Path, overwrite: bool) -> Result<PathBuf> {
+/// Checks before any work that `path` may be written: its folder exists and nothing is there, or, with `overwrite`, nothing
+/// but what is `replaceable` (in words, `kind`): never a pipe or a device.
+fn prepare(path: &Path, overwrite: bool, kind: &str, replaceable: fn(&fs::Metadata) -> bool) -> Result<PathBuf> {
     if path.file_name().is_none() {
         return Err(Error::usage("the output path names no file")
             .file(path)
@@ -27,6 +28,12 @@ fn prepare(path: &Path, overwrite: bool) -> Result<PathBuf> {
         return Err(Error::usage("the output exists already")
             .file(path)
             .remedy("choose another name or add --overwrite")
+            .into());
+    }
+    if path.metadata().is_ok_and(|existing| !replaceable(&existing)) {
+        return Err(Error::usage(format!("the output exists and is no {kind}"))
+            .file(path)
+            .remedy("choose another name")
             .into());
     }
     Ok(folder)
@@ -47,17 +54,10 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Opens a temporary file beside `path`. Refuses an existing `path` unless `overwrite`, and always what is no file: a
-    /// folder, a pipe, a device.
+    /// Opens a temporary file beside `path`. Refuses an existing `path` unless it is a file and `overwrite` holds.
     pub fn create(path: impl AsRef<Path>, overwrite: bool) -> Result<Self> {
         let target = path.as_ref().to_path_buf();
-        let folder = prepare(&target, overwrite)?;
-        if target.metadata().is_ok_and(|existing| !existing.is_file()) {
-            return Err(Error::usage("the output exists and is no regular file")
-                .file(&target)
-                .remedy("give the name of a file")
-                .into());
-        }
+        let folder = prepare(&target, overwrite, "regular file", fs::Metadata::is_file)?;
         let file = tempfile::Builder::new()
             .prefix(".twinmart-partial-")
             .permissions_if_unix()
@@ -140,10 +140,10 @@ pub struct AtomicFolder {
 }
 
 impl AtomicFolder {
-    /// Makes a temporary folder beside `path`. Refuses an existing `path` unless `overwrite`.
+    /// Makes a temporary folder beside `path`. Refuses an existing `path` unless it is a folder or a file and `overwrite` holds.
     pub fn create(path: impl AsRef<Path>, overwrite: bool) -> Result<Self> {
         let target = path.as_ref().to_path_buf();
-        let parent = prepare(&target, overwrite)?;
+        let parent = prepare(&target, overwrite, "folder or regular file", |m| m.is_dir() || m.is_file())?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".twinmart-partial-");
         #[cfg(unix)]
@@ -209,5 +209,18 @@ mod tests {
         }
         assert!(path.join("two").exists() && !path.join("one").exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_never_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        // A symbolic link to one: the device itself is not touched even where this fails.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(matches!(AtomicFile::create(&path, true), Err(Error::Usage(_))));
+        assert!(matches!(AtomicFolder::create(&path, true), Err(Error::Usage(_))));
+        assert!(path.metadata().unwrap().file_type().is_char_device());
     }
 }
