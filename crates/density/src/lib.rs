@@ -7,14 +7,12 @@
 
 pub mod blend;
 pub mod circuit;
-mod exponential;
 pub mod mixture;
 pub mod network;
 mod pick;
 #[cfg(test)]
 mod planted;
 pub mod trees;
-mod vectorized;
 
 use rand::Rng;
 use std::fmt::Debug;

@@ -11,7 +11,6 @@
 //! mixtures, from different starts, are averaged (Ormoneit & Tresp, "Averaging, maximum penalized likelihood and Bayesian
 //! estimation for improving Gaussian mixture probability density estimates", 1998).
 
-use crate::exponential::exponential;
 use crate::pick::pick;
 use crate::{Fitting, Parts, RowDensity, UNKNOWN};
 use rand::Rng;
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::Instant;
 use twinmart_encode::codes::{Codes, SubColumn, nodes, parents};
+use twinmart_nets::exponential::exponential;
 use twinmart_tables::{Draws, Result, Stream, Task};
 
 /// Components of the first mixture that is tried.

@@ -8,8 +8,8 @@
 
 use super::layout::{Head, Layout};
 use super::matrix::{multiply_add, outer_add};
-use crate::exponential::{exponential, softmax};
 use pulp::{Simd, WithSimd};
+use twinmart_nets::exponential::{exponential, softmax};
 
 /// What one row asks of one head.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,11 +8,11 @@
 use super::features::Feature;
 use super::grow::{Grower, Growth, LANES, SKETCH, Structure, Sums};
 use super::leaves::LeafFinder;
-use crate::exponential::softmax;
-use crate::vectorized::vectorized;
 use rand::Rng;
 use std::time::Instant;
 use twinmart_encode::codes::SubColumn;
+use twinmart_nets::exponential::softmax;
+use twinmart_nets::vectorized;
 use twinmart_tables::{DrawFamily, Result, Task};
 
 /// Log odds of a code that a node does not allow.

@@ -14,7 +14,6 @@ mod grow;
 mod learn;
 mod leaves;
 
-use crate::exponential::softmax_rows;
 use crate::pick::pick;
 use crate::{RowDensity, UNKNOWN, knows_after_unknown};
 pub(crate) use boost::width;
@@ -25,6 +24,7 @@ pub(crate) use leaves::LeafFinder;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use twinmart_encode::codes::{Codes, SubColumn, nodes, parents};
+use twinmart_nets::exponential::softmax_rows;
 use twinmart_tables::Stream;
 
 /// Rows that are scored together: their scores fit the cache.

@@ -1,7 +1,11 @@
 //! Functions compiled for the vector instructions that the processor has.
 
+#[doc(hidden)]
+pub use pulp;
+
 /// Defines a function whose body is compiled several times, and that runs the version for the best instructions this processor
 /// has. The body is inlined into each version; a closure given to [`pulp::Arch::dispatch`] is not where it is long.
+#[macro_export]
 macro_rules! vectorized {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident<$life:lifetime>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
@@ -9,17 +13,15 @@ macro_rules! vectorized {
             struct Work<$life> {
                 $($argument: $type),*
             }
-            impl<$life> pulp::WithSimd for Work<$life> {
+            impl<$life> $crate::vectorized::pulp::WithSimd for Work<$life> {
                 type Output = ();
                 #[inline(always)]
-                fn with_simd<S: pulp::Simd>(self, _: S) {
+                fn with_simd<S: $crate::vectorized::pulp::Simd>(self, _: S) {
                     let Work { $($argument),* } = self;
                     $body
                 }
             }
-            pulp::Arch::new().dispatch(Work { $($argument),* });
+            $crate::vectorized::pulp::Arch::new().dispatch(Work { $($argument),* });
         }
     };
 }
-
-pub(crate) use vectorized;
