@@ -1,0 +1,280 @@
+//! What a user's history brings to mind: for each item, how strongly the last events point to it, and the user's own past
+//! with it.
+//!
+//! Every event adds the companions of its item, and what was there fades; items that the user chose before are remembered
+//! with how often and how long ago. For the next event these become features, and the network says how much each counts:
+//!
+//! logit(i) = network(i) + Σₖ θₖ(history) · fₖ(i), fₖ = ln(1 + trace / popularity) for companions.
+//!
+//! Only items that anything points to have features, so the cost does not depend on the size of the catalogue.
+
+use crate::counts::{Companions, Reach};
+use std::collections::HashMap;
+use twinmart_nets::exponential::logarithm;
+use twinmart_nets::vectorized;
+
+/// The ways in which companions are counted.
+pub const REACHES: [Reach; 3] =
+    [Reach { lags: 1, ordered: true }, Reach { lags: 5, ordered: false }, Reach { lags: 60, ordered: false }];
+
+/// How one trace fades.
+struct Trace {
+    /// Which companions it adds.
+    companions: usize,
+    /// What stays of it from event to event.
+    keep: f32,
+    /// Whether it ends with the session.
+    in_session: bool,
+}
+
+const fn trace(companions: usize, keep: f32, in_session: bool) -> Trace {
+    Trace { companions, keep, in_session }
+}
+
+/// Number of traces.
+const TRACES: usize = 7;
+const FADING: [Trace; TRACES] = [
+    trace(0, 0.0, true),
+    trace(0, 0.7, true),
+    trace(1, 0.7, true),
+    trace(1, 0.92, true),
+    trace(1, 0.97, false),
+    trace(2, 0.92, true),
+    trace(2, 0.97, false),
+];
+
+/// Features of an item: the traces; choices in earlier sessions (logarithm of their number, and whether there are any);
+/// whether this session has it; how recent the choices are; whether it once followed the last item.
+pub const FEATURES: usize = TRACES + 5;
+/// Events after which an item's recency has fallen to 1/e.
+const RECENT: f32 = 60.0;
+/// Features below this say nothing and are forgotten.
+const FAINT: f32 = 0.02;
+/// Events between two looks for what is faint.
+const FORGET_EVERY: u32 = 8;
+/// Older events leave nothing but the user's own past.
+pub const TRACE_LENGTH: usize = 200;
+
+/// What many people's histories say of items.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// One for each of [`REACHES`].
+    pub companions: Vec<Companions>,
+    /// `[items]` 1 / the item's share of all events.
+    pub rarity: Vec<f32>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    item: u32,
+    traces: [f32; TRACES],
+    /// Choices in earlier sessions and in this one.
+    before: f32,
+    now: f32,
+    /// Sum over its choices of e^(−age / RECENT), as of event `at`.
+    recency: f32,
+    at: u32,
+}
+
+/// One user's state.
+#[derive(Debug, Clone)]
+pub struct Recall {
+    /// For each item its entry, or [`NONE`].
+    places: Vec<u32>,
+    entries: Vec<Entry>,
+    /// What followed each item in this history.
+    followers: HashMap<u32, Vec<u32>>,
+    last: Option<u32>,
+    events: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Items that have features for the next event.
+#[derive(Debug, Clone, Default)]
+pub struct Candidates {
+    /// The items.
+    pub items: Vec<u32>,
+    /// `[items][FEATURES]`
+    pub features: Vec<f32>,
+}
+
+impl Recall {
+    /// Nothing yet, of a catalogue of `items`.
+    pub fn new(items: usize) -> Recall {
+        Recall { places: vec![NONE; items], entries: Vec::new(), followers: HashMap::new(), last: None, events: 0 }
+    }
+
+    /// Takes note that the next event begins a session.
+    pub fn begin_session(&mut self) {
+        for entry in &mut self.entries {
+            entry.before += entry.now;
+            entry.now = 0.0;
+            for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
+                if fading.in_session {
+                    *trace = 0.0;
+                }
+            }
+        }
+    }
+
+    /// Takes note of an event. One that is `old` leaves no traces, only the user's own past.
+    pub fn push(&mut self, item: u32, memory: &Memory, old: bool) {
+        let at = self.events;
+        let entry = self.entry(item);
+        entry.now += 1.0;
+        entry.recency = entry.recency * (-((at - entry.at) as f32) / RECENT).exp() + 1.0;
+        entry.at = at;
+        if let Some(last) = self.last {
+            let followers = self.followers.entry(last).or_default();
+            if !followers.contains(&item) {
+                followers.push(item);
+            }
+        }
+        self.last = Some(item);
+        self.events += 1;
+        if old {
+            return;
+        }
+        for entry in &mut self.entries {
+            entry.traces.iter_mut().zip(&FADING).for_each(|(trace, fading)| *trace *= fading.keep);
+        }
+        for (which, companions) in memory.companions.iter().enumerate() {
+            let (items, shares) = companions.of_item(item);
+            for (other, share) in items.iter().zip(shares) {
+                let entry = self.entry(*other);
+                for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
+                    *trace += if fading.companions == which { *share } else { 0.0 };
+                }
+            }
+        }
+        if self.events.is_multiple_of(FORGET_EVERY) {
+            self.forget(memory);
+        }
+    }
+
+    fn entry(&mut self, item: u32) -> &mut Entry {
+        let place = &mut self.places[item as usize];
+        if *place == NONE {
+            *place = self.entries.len() as u32;
+            self.entries.push(Entry { item, ..Entry::default() });
+        }
+        &mut self.entries[*place as usize]
+    }
+
+    /// Drops entries that say nothing.
+    fn forget(&mut self, memory: &Memory) {
+        let places = &mut self.places;
+        let mut kept = 0;
+        self.entries.retain(|e| {
+            let loud = || e.traces.iter().any(|t| t * memory.rarity[e.item as usize] > FAINT);
+            let keep = e.before + e.now > 0.0 || loud();
+            places[e.item as usize] = if keep { kept } else { NONE };
+            kept += u32::from(keep);
+            keep
+        });
+    }
+
+    /// The features of the next event's items, in place of what was in `out`.
+    pub fn features(&self, memory: &Memory, out: &mut Candidates) {
+        out.items.clear();
+        out.items.extend(self.entries.iter().map(|e| e.item));
+        out.features.clear();
+        out.features.resize(self.entries.len() * FEATURES, 0.0);
+        let followers = self.last.and_then(|last| self.followers.get(&last));
+        for (entry, features) in self.entries.iter().zip(out.features.as_chunks_mut::<FEATURES>().0) {
+            let rarity = memory.rarity[entry.item as usize];
+            features.iter_mut().zip(&entry.traces).for_each(|(f, trace)| *f = 1.0 + trace * rarity);
+            features[TRACES] = 1.0 + entry.before;
+            if entry.before > 0.0 {
+                features[TRACES + 1] = 1.0;
+                features[TRACES + 3] = entry.recency * (-((self.events - entry.at) as f32) / RECENT).exp();
+            }
+            features[TRACES + 2] = entry.now.min(1.0);
+        }
+        logarithms(&mut out.features);
+        for follower in followers.into_iter().flatten() {
+            // An item of the user's own past is never forgotten.
+            out.features[self.places[*follower as usize] as usize * FEATURES + TRACES + 4] = 1.0;
+        }
+    }
+}
+
+vectorized! {
+    /// The features that are logarithms.
+    fn logarithms<'a>(features: &'a mut [f32]) {
+        for features in features.as_chunks_mut::<FEATURES>().0 {
+            for feature in &mut features[..=TRACES] {
+                *feature = logarithm(*feature);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequences::Sequences;
+
+    /// 0 → 1 and 2 ↔ 3, by many people.
+    fn memory() -> Memory {
+        let users = 12;
+        let sequences = Sequences {
+            offsets: (0..=users).map(|u| u * 4).collect(),
+            item: [0, 1, 2, 3].repeat(users),
+            session: [0, 0, 1, 1].repeat(users),
+            time: vec![0; users * 4],
+            action: vec![0; users * 4],
+            has_clock: false,
+        };
+        let companions =
+            REACHES.iter().map(|r| Companions::of(&sequences, 5, *r, &|_| true, &|people| people > 4)).collect();
+        Memory { companions, rarity: vec![5.0; 5] }
+    }
+
+    fn feature(recall: &Recall, memory: &Memory, item: u32, which: usize) -> f32 {
+        let mut candidates = Candidates::default();
+        recall.features(memory, &mut candidates);
+        let place = candidates.items.iter().position(|i| *i == item);
+        place.map_or(0.0, |p| candidates.features[p * FEATURES + which])
+    }
+
+    #[test]
+    fn companions_come_to_mind_fade_and_end_with_the_session() {
+        let memory = memory();
+        let mut recall = Recall::new(5);
+        recall.push(0, &memory, false);
+        // 12 of 12 + 3 people.
+        let expected = |trace: f32| (1.0 + 5.0 * trace).ln();
+        for (which, trace) in [0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8].into_iter().enumerate() {
+            assert!((feature(&recall, &memory, 1, which) - expected(trace)).abs() < 1e-5);
+        }
+        recall.push(4, &memory, false);
+        for (which, keep) in [0.0, 0.7, 0.7, 0.92, 0.97, 0.92, 0.97].into_iter().enumerate() {
+            assert!((feature(&recall, &memory, 1, which) - expected(0.8 * keep)).abs() < 1e-5);
+        }
+        recall.begin_session();
+        for (which, keep) in [0.0, 0.0, 0.0, 0.0, 0.97, 0.0, 0.97].into_iter().enumerate() {
+            assert!((feature(&recall, &memory, 1, which) - expected(0.8 * keep)).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn the_users_own_past_is_remembered() {
+        let memory = memory();
+        let mut recall = Recall::new(5);
+        [4, 0, 4].into_iter().for_each(|item| recall.push(item, &memory, true));
+        assert_eq!((feature(&recall, &memory, 4, TRACES), feature(&recall, &memory, 4, TRACES + 2)), (0.0, 1.0));
+        assert_eq!(feature(&recall, &memory, 0, TRACES + 4), 1.0, "0 once followed 4");
+        recall.begin_session();
+        assert!((feature(&recall, &memory, 4, TRACES) - 3f32.ln()).abs() < 1e-6);
+        assert_eq!((feature(&recall, &memory, 4, TRACES + 1), feature(&recall, &memory, 4, TRACES + 2)), (1.0, 0.0));
+        let recency = (-1.0 / RECENT).exp() + (-3.0 / RECENT).exp();
+        assert!((feature(&recall, &memory, 4, TRACES + 3) - recency).abs() < 1e-5);
+        for _ in 0..400 {
+            recall.push(1, &memory, false);
+        }
+        assert_eq!(feature(&recall, &memory, 4, TRACES + 1), 1.0);
+        assert_eq!(feature(&recall, &memory, 1, 0), 0.0);
+    }
+}
