@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 /// Microseconds of a day.
-pub const DAY: i64 = 24 * HOUR;
+pub(crate) const DAY: i64 = 24 * HOUR;
 /// Classes of seconds: 0, and then two to each doubling, up to some days.
-pub const SECOND_CLASSES: usize = 40;
+pub(crate) const SECOND_CLASSES: usize = 40;
 /// Days of one season.
 const SEASON_DAYS: i64 = 14;
 /// Seasons at most: the longest windows have longer ones.
 const MOST_SEASONS: i64 = 60;
 
 /// The class of a number of seconds: 0 for none.
-pub fn second_class(gap: i64) -> usize {
+pub(crate) fn second_class(gap: i64) -> usize {
     if gap <= 0 {
         return 0;
     }
@@ -50,7 +50,7 @@ fn day_classes(span: i64) -> Vec<(i64, i64)> {
 
 /// The calendar of a window of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Clock {
+pub(crate) struct Clock {
     /// First and last day, counted from 1970.
     first_day: i64,
     last_day: i64,
@@ -68,19 +68,19 @@ pub struct Clock {
 
 /// What is known of a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Season of the window, from 0.
-    pub season: usize,
+    pub(crate) season: usize,
     /// Day of the week: 0 is a Thursday, the day of 1970-01-01.
-    pub weekday: usize,
+    pub(crate) weekday: usize,
     /// Hour of the day.
-    pub hour: usize,
+    pub(crate) hour: usize,
 }
 
 impl Clock {
     /// The calendar of sessions: the moments at which they began, whether each was its user's first, and which user's it was.
     /// A day speaks for itself where `enough(people)` people had a session on it.
-    pub fn of(sessions: &[(i64, bool, usize)], times: &[i64], enough: impl Fn(usize) -> bool) -> Clock {
+    pub(crate) fn of(sessions: &[(i64, bool, usize)], times: &[i64], enough: impl Fn(usize) -> bool) -> Clock {
         let (low, high) = (times.iter().min().copied().unwrap_or(0), times.iter().max().copied().unwrap_or(0));
         let (first_day, last_day) = (low.div_euclid(DAY), high.div_euclid(DAY));
         let days = usize::try_from(last_day - first_day + 1).unwrap_or(1);
@@ -110,12 +110,12 @@ impl Clock {
     }
 
     /// How many seasons there are.
-    pub fn seasons(&self) -> usize {
+    pub(crate) fn seasons(&self) -> usize {
         ((self.last_day - self.first_day) / self.season_days + 1) as usize
     }
 
     /// Season, weekday and hour of a moment.
-    pub fn moment(&self, time: i64) -> Moment {
+    pub(crate) fn moment(&self, time: i64) -> Moment {
         let day = time.div_euclid(DAY).clamp(self.first_day, self.last_day);
         Moment {
             season: ((day - self.first_day) / self.season_days) as usize,
@@ -125,12 +125,12 @@ impl Clock {
     }
 
     /// How many classes of days there are.
-    pub fn day_classes(&self) -> usize {
+    pub(crate) fn day_classes(&self) -> usize {
         day_classes(self.last_day - self.first_day).len()
     }
 
     /// The class of the days between two moments; `None` on the same day.
-    pub fn day_class(&self, from: i64, to: i64) -> Option<usize> {
+    pub(crate) fn day_class(&self, from: i64, to: i64) -> Option<usize> {
         let days = to.div_euclid(DAY) - from.div_euclid(DAY);
         if days <= 0 {
             return None;
@@ -140,20 +140,20 @@ impl Clock {
     }
 
     /// A day of a class after `from`, by how busy days are; `None` where the window ends before any.
-    pub fn draw_day(&self, from: i64, class: usize, stream: &mut impl Rng) -> Option<i64> {
+    pub(crate) fn draw_day(&self, from: i64, class: usize, stream: &mut impl Rng) -> Option<i64> {
         let (first, last) = day_classes(self.last_day - self.first_day)[class];
         let today = from.div_euclid(DAY);
         self.draw_between(today + first, today + last, &self.busy, stream)
     }
 
     /// The day on which a history begins, given its season.
-    pub fn draw_first_day(&self, season: usize, stream: &mut impl Rng) -> i64 {
+    pub(crate) fn draw_first_day(&self, season: usize, stream: &mut impl Rng) -> i64 {
         let first = self.first_day + season as i64 * self.season_days;
         self.draw_between(first, first + self.season_days - 1, &self.begun, stream).unwrap_or(self.last_day)
     }
 
     /// Which of the days of a class after `from` lie in the window, by how busy they are: 0 to 1.
-    pub fn share_inside(&self, from: i64, class: usize) -> f32 {
+    pub(crate) fn share_inside(&self, from: i64, class: usize) -> f32 {
         let (first, last) = day_classes(self.last_day - self.first_day)[class];
         let today = from.div_euclid(DAY);
         let inside = (self.last_day - today - first + 1).clamp(0, last - first + 1);
@@ -177,7 +177,7 @@ impl Clock {
     }
 
     /// A number of microseconds of a class of seconds, such as the data can say.
-    pub fn draw_seconds(&self, class: usize, stream: &mut impl Rng) -> i64 {
+    pub(crate) fn draw_seconds(&self, class: usize, stream: &mut impl Rng) -> i64 {
         let (low, high) = second_borders(class);
         let multiple = |border: i64| (border + self.grain - 1) / self.grain;
         let (first, end) = (multiple(low), multiple(high).max(multiple(low) + 1));
@@ -185,22 +185,17 @@ impl Clock {
     }
 
     /// A moment of an hour of a day.
-    pub fn draw_time(&self, day: i64, hour: usize, stream: &mut impl Rng) -> i64 {
+    pub(crate) fn draw_time(&self, day: i64, hour: usize, stream: &mut impl Rng) -> i64 {
         self.rounded(day * DAY + hour as i64 * HOUR + stream.random_range(0..HOUR))
     }
 
     /// The moment cut to what the data can say, within the window.
-    pub fn rounded(&self, time: i64) -> i64 {
+    pub(crate) fn rounded(&self, time: i64) -> i64 {
         (time - time.rem_euclid(self.grain)).min(self.end)
     }
 
-    /// The last moment of the window.
-    pub fn end(&self) -> i64 {
-        self.end
-    }
-
     /// True where nothing drawn with it can fail.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let days = self.last_day.checked_sub(self.first_day).and_then(|d| d.checked_add(1));
         let weights = [&self.busy, &self.begun];
         days.is_some_and(|d| (1..=1_000_000).contains(&d) && weights.iter().all(|w| w.len() as i64 == d))

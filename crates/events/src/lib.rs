@@ -1,11 +1,28 @@
 //! The event model: histories of users, learned and drawn event by event.
 //!
-//! [`Sequences`] (users × events) are what it learns from. [`clock`] puts time into classes, [`counts`] counts which items
-//! go together, [`recall`] says what a history brings to mind.
+//! [`Sequences`] (users × events) are what it learns from. [`EventModel::fit`] learns, [`EventModel::draw`] draws.
 
-pub mod clock;
-pub mod counts;
-pub mod recall;
+mod calibrate;
+mod catalogue;
+mod clock;
+mod counts;
+mod draw;
+mod layout;
+mod learn;
+mod model;
+mod pass;
+mod recall;
 mod sequences;
+mod steps;
+mod summary;
+mod taste;
 
+pub use catalogue::Catalogue;
+pub use draw::{NewEvent, Plan};
+pub use learn::{Care, Fitting};
+pub use model::{EventModel, Profiles, Structure};
 pub use sequences::Sequences;
+pub use steps::{EVENT_CLASSES, SESSION_CLASSES};
+pub use summary::Summary;
+pub use taste::Tastes;
+pub use twinmart_nets::decoder::Shape;

@@ -9,13 +9,21 @@
 //! Only items that anything points to have features, so the cost does not depend on the size of the catalogue.
 
 use crate::counts::{Companions, Reach};
+use crate::sequences::Sequences;
 use std::collections::HashMap;
 use twinmart_nets::exponential::logarithm;
 use twinmart_nets::vectorized;
 
 /// The ways in which companions are counted.
-pub const REACHES: [Reach; 3] =
-    [Reach { lags: 1, ordered: true }, Reach { lags: 5, ordered: false }, Reach { lags: 60, ordered: false }];
+pub(crate) const REACHES: [Reach; 4] = [
+    Reach { lags: 1, ordered: true, across: false },
+    Reach { lags: 5, ordered: false, across: false },
+    Reach { lags: 60, ordered: false, across: false },
+    Reach { lags: 150, ordered: false, across: true },
+];
+
+/// Position of the pairs across sessions.
+const ACROSS: usize = 3;
 
 /// How one trace fades.
 struct Trace {
@@ -23,29 +31,42 @@ struct Trace {
     companions: usize,
     /// What stays of it from event to event.
     keep: f32,
-    /// Whether it ends with the session.
-    in_session: bool,
+    /// Where it comes from.
+    of: Of,
 }
 
-const fn trace(companions: usize, keep: f32, in_session: bool) -> Trace {
-    Trace { companions, keep, in_session }
+/// Which events leave a trace.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    /// Those of the session.
+    Session,
+    /// All.
+    History,
+    /// Those of earlier sessions; it fades from session to session.
+    Earlier,
+}
+
+const fn trace(companions: usize, keep: f32, of: Of) -> Trace {
+    Trace { companions, keep, of }
 }
 
 /// Number of traces.
-const TRACES: usize = 7;
+const TRACES: usize = 9;
 const FADING: [Trace; TRACES] = [
-    trace(0, 0.0, true),
-    trace(0, 0.7, true),
-    trace(1, 0.7, true),
-    trace(1, 0.92, true),
-    trace(1, 0.97, false),
-    trace(2, 0.92, true),
-    trace(2, 0.97, false),
+    trace(0, 0.0, Of::Session),
+    trace(0, 0.7, Of::Session),
+    trace(1, 0.7, Of::Session),
+    trace(1, 0.92, Of::Session),
+    trace(1, 0.97, Of::History),
+    trace(2, 0.92, Of::Session),
+    trace(2, 0.97, Of::History),
+    trace(3, 0.97, Of::History),
+    trace(3, 0.9, Of::Earlier),
 ];
 
 /// Features of an item: the traces; choices in earlier sessions (logarithm of their number, and whether there are any);
 /// whether this session has it; how recent the choices are; whether it once followed the last item.
-pub const FEATURES: usize = TRACES + 5;
+pub(crate) const FEATURES: usize = TRACES + 5;
 /// Events after which an item's recency has fallen to 1/e.
 const RECENT: f32 = 60.0;
 /// Features below this say nothing and are forgotten.
@@ -53,21 +74,91 @@ const FAINT: f32 = 0.02;
 /// Events between two looks for what is faint.
 const FORGET_EVERY: u32 = 8;
 /// Older events leave nothing but the user's own past.
-pub const TRACE_LENGTH: usize = 200;
+pub(crate) const TRACE_LENGTH: usize = 200;
 
 /// What many people's histories say of items.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// One for each of [`REACHES`].
-    pub companions: Vec<Companions>,
+    pub(crate) companions: Vec<Companions>,
     /// `[items]` 1 / the item's share of all events.
-    pub rarity: Vec<f32>,
+    pub(crate) rarity: Vec<f32>,
+    /// `[seasons][items]` the logarithm of how much more popular each item was in a season than in all.
+    pub(crate) seasons: Vec<Vec<f32>>,
+}
+
+/// Events of its overall popularity that each season's popularity starts from.
+const SEASON_DOUBT: f64 = 30.0;
+
+impl Memory {
+    /// What the users that `learned` names have done; `season` has each event's.
+    pub(crate) fn of(
+        sequences: &Sequences,
+        items: usize,
+        season: &[usize],
+        seasons: usize,
+        learned: &(dyn Fn(usize) -> bool + Sync),
+        enough: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Memory {
+        let mut counts = vec![vec![0f64; items]; seasons];
+        for user in (0..sequences.users()).filter(|u| learned(*u)) {
+            sequences.of_user(user).for_each(|e| counts[season[e]][sequences.item[e] as usize] += 1.0);
+        }
+        let all: Vec<f64> = (0..items).map(|i| counts.iter().map(|c| c[i]).sum::<f64>() + 0.5).collect();
+        let total: f64 = all.iter().sum();
+        let near = |s: usize, i: usize| {
+            let at = |s: usize| counts.get(s).map_or(0.0, |c| c[i]);
+            at(s) + 0.5 * (at(s + 1) + s.checked_sub(1).map_or(0.0, at))
+        };
+        let lift = |s: usize| -> Vec<f32> {
+            let smooth: Vec<f64> = (0..items).map(|i| near(s, i) + SEASON_DOUBT * all[i] / total).collect();
+            let sum: f64 = smooth.iter().sum();
+            smooth.iter().zip(&all).map(|(c, a)| (c / sum / (a / total)).ln() as f32).collect()
+        };
+        Memory {
+            companions: REACHES.iter().map(|r| Companions::of(sequences, items, *r, learned, enough)).collect(),
+            rarity: all.iter().map(|a| (total / a) as f32).collect(),
+            seasons: (0..seasons).map(lift).collect(),
+        }
+    }
+
+    /// Adds everything to lists of numbers.
+    pub(crate) fn store(&self, numbers: &mut Vec<f32>, places: &mut Vec<u32>) {
+        numbers.extend(&self.rarity);
+        self.seasons.iter().for_each(|season| numbers.extend(season));
+        self.companions.iter().for_each(|companions| companions.store(numbers, places));
+    }
+
+    /// What [`Memory::store`] stored; `None` where it is not sound.
+    pub(crate) fn restore(numbers: &[f32], places: &[u32], items: usize, seasons: usize) -> Option<Memory> {
+        let (rarity, mut numbers) = numbers.split_at_checked(items)?;
+        let mut lifts = Vec::new();
+        for _ in 0..seasons {
+            let (lift, rest) = numbers.split_at_checked(items)?;
+            lifts.push(lift.to_vec());
+            numbers = rest;
+        }
+        let mut places = places;
+        let mut companions = Vec::new();
+        for _ in REACHES {
+            companions.push(Companions::restore(&mut numbers, &mut places, items)?);
+        }
+        let is_whole = numbers.is_empty() && places.is_empty() && rarity.iter().all(|r| *r >= 0.0);
+        is_whole.then(|| Memory { companions, rarity: rarity.to_vec(), seasons: lifts })
+    }
+
+    /// How much more popular each item is in a season, as logarithms.
+    pub(crate) fn season(&self, season: usize) -> &[f32] {
+        &self.seasons[season]
+    }
 }
 
 #[derive(Debug, Clone, Default)]
 struct Entry {
     item: u32,
     traces: [f32; TRACES],
+    /// What this session adds to the traces of earlier sessions when it ends.
+    pending: f32,
     /// Choices in earlier sessions and in this one.
     before: f32,
     now: f32,
@@ -78,7 +169,7 @@ struct Entry {
 
 /// One user's state.
 #[derive(Debug, Clone)]
-pub struct Recall {
+pub(crate) struct Recall {
     /// For each item its entry, or [`NONE`].
     places: Vec<u32>,
     entries: Vec<Entry>,
@@ -92,34 +183,37 @@ const NONE: u32 = u32::MAX;
 
 /// Items that have features for the next event.
 #[derive(Debug, Clone, Default)]
-pub struct Candidates {
+pub(crate) struct Candidates {
     /// The items.
-    pub items: Vec<u32>,
+    pub(crate) items: Vec<u32>,
     /// `[items][FEATURES]`
-    pub features: Vec<f32>,
+    pub(crate) features: Vec<f32>,
 }
 
 impl Recall {
     /// Nothing yet, of a catalogue of `items`.
-    pub fn new(items: usize) -> Recall {
+    pub(crate) fn new(items: usize) -> Recall {
         Recall { places: vec![NONE; items], entries: Vec::new(), followers: HashMap::new(), last: None, events: 0 }
     }
 
     /// Takes note that the next event begins a session.
-    pub fn begin_session(&mut self) {
+    pub(crate) fn begin_session(&mut self) {
         for entry in &mut self.entries {
             entry.before += entry.now;
             entry.now = 0.0;
             for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
-                if fading.in_session {
-                    *trace = 0.0;
+                match fading.of {
+                    Of::Session => *trace = 0.0,
+                    Of::History => {}
+                    Of::Earlier => *trace = *trace * fading.keep + entry.pending,
                 }
             }
+            entry.pending = 0.0;
         }
     }
 
     /// Takes note of an event. One that is `old` leaves no traces, only the user's own past.
-    pub fn push(&mut self, item: u32, memory: &Memory, old: bool) {
+    pub(crate) fn push(&mut self, item: u32, memory: &Memory, old: bool) {
         let at = self.events;
         let entry = self.entry(item);
         entry.now += 1.0;
@@ -137,14 +231,18 @@ impl Recall {
             return;
         }
         for entry in &mut self.entries {
-            entry.traces.iter_mut().zip(&FADING).for_each(|(trace, fading)| *trace *= fading.keep);
+            for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
+                *trace *= if fading.of == Of::Earlier { 1.0 } else { fading.keep };
+            }
         }
         for (which, companions) in memory.companions.iter().enumerate() {
             let (items, shares) = companions.of_item(item);
             for (other, share) in items.iter().zip(shares) {
                 let entry = self.entry(*other);
+                entry.pending += if which == ACROSS { *share } else { 0.0 };
                 for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
-                    *trace += if fading.companions == which { *share } else { 0.0 };
+                    let adds = fading.companions == which && fading.of != Of::Earlier;
+                    *trace += if adds { *share } else { 0.0 };
                 }
             }
         }
@@ -167,7 +265,7 @@ impl Recall {
         let places = &mut self.places;
         let mut kept = 0;
         self.entries.retain(|e| {
-            let loud = || e.traces.iter().any(|t| t * memory.rarity[e.item as usize] > FAINT);
+            let loud = || e.traces.iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT);
             let keep = e.before + e.now > 0.0 || loud();
             places[e.item as usize] = if keep { kept } else { NONE };
             kept += u32::from(keep);
@@ -175,8 +273,15 @@ impl Recall {
         });
     }
 
+    /// The features of one item among `candidates`, which come from here.
+    pub(crate) fn features_of(&self, item: u32, candidates: &Candidates, season: f32) -> [f32; FEATURES + 1] {
+        let place = self.places[item as usize];
+        let own = (place != NONE).then(|| &candidates.features.as_chunks::<FEATURES>().0[place as usize]);
+        crate::calibrate::with_season(own, season)
+    }
+
     /// The features of the next event's items, in place of what was in `out`.
-    pub fn features(&self, memory: &Memory, out: &mut Candidates) {
+    pub(crate) fn features(&self, memory: &Memory, out: &mut Candidates) {
         out.items.clear();
         out.items.extend(self.entries.iter().map(|e| e.item));
         out.features.clear();
@@ -184,7 +289,9 @@ impl Recall {
         let followers = self.last.and_then(|last| self.followers.get(&last));
         for (entry, features) in self.entries.iter().zip(out.features.as_chunks_mut::<FEATURES>().0) {
             let rarity = memory.rarity[entry.item as usize];
-            features.iter_mut().zip(&entry.traces).for_each(|(f, trace)| *f = 1.0 + trace * rarity);
+            // What the session has already is not brought to mind by its companions.
+            let open = if entry.now > 0.0 { 0.0 } else { rarity };
+            features.iter_mut().zip(&entry.traces).for_each(|(f, trace)| *f = 1.0 + trace * open);
             features[TRACES] = 1.0 + entry.before;
             if entry.before > 0.0 {
                 features[TRACES + 1] = 1.0;
@@ -214,7 +321,6 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sequences::Sequences;
 
     /// 0 → 1 and 2 ↔ 3, by many people.
     fn memory() -> Memory {
@@ -229,7 +335,7 @@ mod tests {
         };
         let companions =
             REACHES.iter().map(|r| Companions::of(&sequences, 5, *r, &|_| true, &|people| people > 4)).collect();
-        Memory { companions, rarity: vec![5.0; 5] }
+        Memory { companions, rarity: vec![5.0; 5], seasons: Vec::new() }
     }
 
     fn feature(recall: &Recall, memory: &Memory, item: u32, which: usize) -> f32 {
@@ -244,18 +350,20 @@ mod tests {
         let memory = memory();
         let mut recall = Recall::new(5);
         recall.push(0, &memory, false);
-        // 12 of 12 + 3 people.
+        // 12 people less one deviation, of as many and 3.
+        let sure = 12.0 - 12f32.sqrt();
+        let share = sure / (sure + 3.0);
         let expected = |trace: f32| (1.0 + 5.0 * trace).ln();
-        for (which, trace) in [0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8].into_iter().enumerate() {
+        for (which, trace) in [share; 7].into_iter().enumerate() {
             assert!((feature(&recall, &memory, 1, which) - expected(trace)).abs() < 1e-5);
         }
         recall.push(4, &memory, false);
         for (which, keep) in [0.0, 0.7, 0.7, 0.92, 0.97, 0.92, 0.97].into_iter().enumerate() {
-            assert!((feature(&recall, &memory, 1, which) - expected(0.8 * keep)).abs() < 1e-5);
+            assert!((feature(&recall, &memory, 1, which) - expected(share * keep)).abs() < 1e-5);
         }
         recall.begin_session();
         for (which, keep) in [0.0, 0.0, 0.0, 0.0, 0.97, 0.0, 0.97].into_iter().enumerate() {
-            assert!((feature(&recall, &memory, 1, which) - expected(0.8 * keep)).abs() < 1e-5);
+            assert!((feature(&recall, &memory, 1, which) - expected(share * keep)).abs() < 1e-5);
         }
     }
 

@@ -33,6 +33,11 @@ impl Sequences {
         self.offsets[user]..self.offsets[user + 1]
     }
 
+    /// How many sessions a user has.
+    pub fn sessions(&self, user: usize) -> usize {
+        self.of_user(user).last().map_or(0, |e| self.session[e] as usize + 1)
+    }
+
     /// True for the first event of a session.
     pub fn begins_session(&self, user: usize, event: usize) -> bool {
         event == self.offsets[user] || self.session[event] != self.session[event - 1]

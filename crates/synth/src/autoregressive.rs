@@ -13,7 +13,7 @@ use crate::container::Entries;
 use crate::density::Density;
 use crate::encoded::RowEncoding;
 use crate::manifest::{Manifest, TableSpec};
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use rand::Rng;
@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use std::time::{Duration, Instant};
 use twinmart_density::trees::Trees;
 use twinmart_density::{Fitting, UNKNOWN};
+use twinmart_encode::codes::{Codes, SubColumn};
 use twinmart_tables::{Draws, Error, Progress, Result, Stream};
 
 /// A learned model of one table's rows.
@@ -94,7 +95,48 @@ impl Autoregressive {
 
     /// One row for each stream, as one array per column; keys are missing, references are marks of presence.
     pub(crate) fn draw(&self, streams: &mut [Stream], schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
+        let values = self.draw_codes(streams);
+        self.decode(&values, streams, schema)
+    }
+
+    /// One row for each stream, in codes: `[sub_columns][rows]`.
+    pub(crate) fn draw_codes(&self, streams: &mut [Stream]) -> Vec<Vec<u32>> {
         let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
+        self.density.fill(&mut values, streams);
+        values
+    }
+
+    /// Codes as columns; see [`Autoregressive::draw`].
+    pub(crate) fn decode(
+        &self,
+        values: &[Vec<u32>],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        self.encoding.decode(values, streams, schema)
+    }
+
+    /// Columns as codes.
+    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Codes> {
+        self.encoding.encode(columns)
+    }
+
+    /// The sub-columns of all columns, in their order.
+    pub(crate) fn sub_columns(&self) -> Vec<SubColumn> {
+        self.encoding.sub_columns()
+    }
+
+    /// As [`Autoregressive::draw`], the first columns given.
+    pub(crate) fn draw_given(
+        &self,
+        given: &[ArrayRef],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let others = schema.fields().iter().skip(given.len());
+        let unknown = others.map(|field| new_null_array(field.data_type(), streams.len()));
+        let columns: Vec<ArrayRef> = given.iter().cloned().chain(unknown).collect();
+        let mut values = self.encoding.encode_given(&columns)?;
         self.density.fill(&mut values, streams);
         self.encoding.decode(&values, streams, schema)
     }

@@ -5,6 +5,7 @@ use crate::container::{Entries, not_a_model};
 use crate::crossover::{Copied, copy_sessions, cross};
 use crate::independent::{IndependentRows, from_json, to_json};
 use crate::interpolate::Blend;
+use crate::learned::Learned;
 use crate::manifest::{Making, Manifest, Origin};
 use crate::permutation::balanced;
 use crate::replicate::Bootstrap;
@@ -13,7 +14,7 @@ use crate::sessions::Sessions;
 use crate::similar::similar_users;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use rand::Rng;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) enum Behaviour {
     Copies(Box<Copies>),
     /// Made of distributions.
     Independent { users: IndependentRows, events: IndependentRows, activity: Box<Activity> },
+    /// Made by the event model.
+    Learned(Box<Learned>),
 }
 
 /// Training users, their events, and how new users come from them.
@@ -92,6 +95,13 @@ impl Layout {
             time.map(|t| spec.columns.iter().position(|c| c.name == *t).ok_or_else(broken)).transpose()?;
         Ok(Layout { users, items, events, user_column, item_column, time_column })
     }
+
+    /// True for columns of events that are no keys and name neither user, item nor time.
+    pub(crate) fn is_detail(self, column: usize, manifest: &Manifest) -> bool {
+        let given = [Some(self.user_column), Some(self.item_column), self.time_column];
+        let origin = manifest.tables[self.events].origins(manifest).into_iter().nth(column);
+        !given.contains(&Some(column)) && matches!(origin, Some(Origin::Value | Origin::Reference(_)))
+    }
 }
 
 impl Behaviour {
@@ -99,6 +109,10 @@ impl Behaviour {
     pub(crate) fn fit(shop: &Shop, sessions: Sessions, manifest: &Manifest, progress: &Progress) -> Result<Behaviour> {
         let layout = Layout::of(manifest)?;
         let (users, items, events) = shop.behaviour()?;
+        if manifest.method == Method::Autoregressive {
+            let learned = Learned::fit(shop, &sessions, manifest, layout, progress)?;
+            return Ok(Behaviour::Learned(Box::new(learned)));
+        }
         let (user_rows, event_rows) = (users.to_batch()?, events.to_batch()?);
         if manifest.method == Method::Independent {
             let people: Vec<u64> = (0..users.rows() as u64).collect();
@@ -142,6 +156,7 @@ impl Behaviour {
                 events.store(&prefix(layout.events), entries)?;
                 entries.put(ACTIVITY.into(), to_json(activity.as_ref())?);
             }
+            Behaviour::Learned(learned) => learned.store(layout, entries)?,
         }
         Ok(())
     }
@@ -155,6 +170,12 @@ impl Behaviour {
         let activity: Activity = from_json(&entries.take(ACTIVITY)?)?;
         activity.check(manifest.tables[layout.items].rows)?;
         Ok(Behaviour::Independent { users, events, activity: Box::new(activity) })
+    }
+
+    /// Reads a model of learned histories.
+    pub(crate) fn load_learned(manifest: &Manifest, schemas: &[SchemaRef], entries: &mut Entries) -> Result<Behaviour> {
+        let learned = Learned::load(manifest, Layout::of(manifest)?, schemas, entries)?;
+        Ok(Behaviour::Learned(Box::new(learned)))
     }
 
     /// Reads a model of training users from the shop that was stored with it.
@@ -190,7 +211,24 @@ impl Behaviour {
             Behaviour::Independent { users, events, activity } => {
                 let new: Vec<Vec<NewEvent>> = streams.iter_mut().map(|s| activity.draw(s)).collect();
                 let attributes = users.draw(&mut streams, &frame.schemas[layout.users])?;
-                (attributes, independent_events(events, frame, layout, range.start, &new)?)
+                let schema = &frame.schemas[layout.events];
+                let mut streams = event_streams(frame, layout, range.start, new.iter().map(Vec::len));
+                let columns = events.draw(&mut streams, schema)?;
+                (attributes, new_events(&new, columns, streams, frame, layout, range.start)?)
+            }
+            Behaviour::Learned(learned) => {
+                let drawn = learned.draw(&mut streams)?;
+                let schema = &frame.schemas[layout.events];
+                let mut streams = event_streams(frame, layout, range.start, drawn.events.iter().map(Vec::len));
+                let columns = learned.event_columns(&drawn, schema, &mut streams)?;
+                let of = |e: &twinmart_events::NewEvent| NewEvent {
+                    item: e.item,
+                    time: e.time,
+                    session: u64::from(e.session),
+                };
+                let new: Vec<Vec<NewEvent>> =
+                    drawn.events.iter().map(|events| events.iter().map(of).collect()).collect();
+                (drawn.users, new_events(&new, columns, streams, frame, layout, range.start)?)
             }
         };
         let users = frame.assemble(layout.users, attributes, &[], Numbering::Rows(range.start), &mut streams)?;
@@ -247,16 +285,16 @@ fn event_streams(frame: &Frame, layout: Layout, first: u64, counts: impl Iterato
     numbered.map(|(user, own)| family.row((user << EVENT_BITS) | own)).collect()
 }
 
-fn independent_events(
-    model: &IndependentRows,
+/// Drawn events with their other columns.
+fn new_events(
+    new: &[Vec<NewEvent>],
+    mut columns: Vec<ArrayRef>,
+    streams: Vec<Stream>,
     frame: &Frame,
     layout: Layout,
     first: u64,
-    new: &[Vec<NewEvent>],
 ) -> Result<EventColumns> {
     let schema = &frame.schemas[layout.events];
-    let mut streams = event_streams(frame, layout, first, new.iter().map(Vec::len));
-    let mut columns = model.draw(&mut streams, schema)?;
     if let Some(column) = layout.time_column {
         let times: Int64Array = new.iter().flatten().map(|e| Some(e.time)).collect();
         columns[column] = times_as(times, schema.field(column).data_type())?;

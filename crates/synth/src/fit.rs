@@ -17,11 +17,6 @@ pub fn fit(shop: &Shop, settings: &FitSettings, progress: &Progress) -> Result<M
     settings.check()?;
     shop.check_keys()?;
     let has_behaviour = shop.behaviour().is_ok();
-    if has_behaviour && settings.method == Method::Autoregressive {
-        return Err(Error::usage("the method autoregressive makes tables row by row, not yet users with their events")
-            .remedy("use interpolate, replicate or independent for this project")
-            .into());
-    }
     let mut specs: Vec<TableSpec> =
         shop.tables.iter().map(|t| TableSpec::of(t, making(shop, t, has_behaviour))).collect();
     let sized_by = sized_by(shop, &specs)?;

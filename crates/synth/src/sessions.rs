@@ -6,7 +6,7 @@
 use arrow::array::{Array, StringArray};
 use std::collections::HashMap;
 use std::ops::Range;
-use twinmart_tables::{Histories, Result, Shop};
+use twinmart_tables::{Histories, Result, Shop, TimeScale};
 
 /// Sessions of all users in compressed rows.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) struct Sessions {
     pub(crate) item: Vec<u32>,
     /// `[events]` time, on the scale of the histories.
     pub(crate) time: Vec<i64>,
+    /// What times count.
+    pub(crate) scale: TimeScale,
 }
 
 impl Sessions {
@@ -35,6 +37,7 @@ impl Sessions {
             row: Vec::new(),
             item: Vec::new(),
             time: Vec::new(),
+            scale: histories.scale,
         };
         for user in 0..histories.user_count() {
             for members in members_of(&histories, user, groups.as_ref()) {
@@ -116,6 +119,7 @@ impl Sessions {
             event_offsets: running(users.iter().flatten().map(Vec::len).collect()),
             row: (0..item.len() as u64).collect(),
             time: (0..item.len() as i64).collect(),
+            scale: TimeScale::Order,
             item,
         }
     }

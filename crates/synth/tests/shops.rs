@@ -98,9 +98,6 @@ fn plain(columns: Vec<(&str, ArrayRef)>) -> Shop {
     Shop { project: Project::default(), tables: vec![table("t", TableDefinition::default(), columns)] }
 }
 
-/// Methods that make users with their events.
-const OF_SHOPS: [Method; 3] = [Method::Interpolate, Method::Replicate, Method::Independent];
-
 fn model(shop: &Shop, method: Method) -> Model {
     let settings = FitSettings::of_project(&shop.project, Some(method), None).unwrap();
     fit(shop, &settings, &Progress::silent()).unwrap()
@@ -126,7 +123,7 @@ fn text(shop: &Shop, table: &str, column: &str) -> Vec<String> {
 #[test]
 fn twins_of_shops_are_whole_new_and_in_order() {
     for baskets in [true, false] {
-        for method in OF_SHOPS {
+        for method in Method::ALL {
             let real = shop(method.name(), baskets);
             let fitted = model(&real, method);
             for size in [None, Some(0), Some(1), Some(2500)] {
@@ -165,7 +162,7 @@ fn twins_of_shops_are_whole_new_and_in_order() {
 
 #[test]
 fn a_table_beside_the_users_keeps_its_rows_beside_them() {
-    for method in OF_SHOPS {
+    for method in Method::ALL {
         let mut real = shop(method.name(), true);
         let key: ArrayRef = Arc::new(Int64Array::from_iter_values((100..191).step_by(2)));
         let points: ArrayRef = Arc::new(Int32Array::from_iter_values(0..46));
@@ -193,7 +190,7 @@ fn a_table_beside_the_users_keeps_its_rows_beside_them() {
 #[test]
 fn twins_are_about_as_busy_as_the_shop() {
     let real = shop("interpolate", true);
-    for method in OF_SHOPS {
+    for method in Method::ALL {
         let made = twin(&real, &model(&real, method), Some(2000));
         let per_user = |s: &Shop, column: &str| {
             let different: BTreeSet<String> = text(s, "purchases", column).into_iter().collect();
@@ -233,7 +230,7 @@ fn baskets_of_crossed_and_replicated_users_are_real_baskets() {
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    for method in OF_SHOPS {
+    for method in Method::ALL {
         let shop = shop(method.name(), true);
         let write = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -371,7 +368,7 @@ fn sessions_are_drawn_again_within_their_user() {
 
 #[test]
 fn a_synthesized_catalogue_gets_new_keys_and_events_follow() {
-    for method in OF_SHOPS {
+    for method in Method::ALL {
         let mut real = shop(method.name(), true);
         let products = real.tables.iter_mut().find(|t| t.name == "products").unwrap();
         products.definition.synthesize = true;
@@ -395,16 +392,13 @@ fn warns_of_training_rows() {
             self.0.lock().unwrap().push(message.into());
         }
     }
-    for method in OF_SHOPS {
+    for method in Method::ALL {
         let real = shop(method.name(), true);
         let listener = Arc::new(Listener(Mutex::new(Vec::new())));
         let progress = Progress::new(listener.clone(), Arc::new(AtomicBool::new(false)));
         fit(&real, &FitSettings::of_project(&real.project, None, None).unwrap(), &progress).unwrap();
         let heard = listener.0.lock().unwrap().join("\n");
-        assert_eq!(
-            heard.contains("made of training rows: 3 of stores, 91 of customers"),
-            method != Method::Independent
-        );
+        assert_eq!(heard.contains("made of training rows: 3 of stores, 91 of customers"), method.keeps_rows());
     }
 }
 

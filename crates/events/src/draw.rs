@@ -1,0 +1,392 @@
+//! Drawing new histories, event by event, many users in step.
+
+use crate::clock::{Clock, DAY};
+use crate::layout::{Course, GATES, Head, Known, Layout};
+use crate::model::EventModel;
+use crate::pass::{Network, add_features, item_scores};
+use crate::recall::{Candidates, Memory, Recall};
+use crate::steps::{
+    EVENT_CLASSES, HOURS, NEW, SAME, STOP, Step, WEEKDAYS, days_of, event_class, events_of_class, place_class,
+};
+use rand::Rng;
+use rayon::prelude::*;
+use twinmart_nets::decoder::{Cache, Decoder, silu};
+use twinmart_nets::exponential::softmax_rows;
+use twinmart_nets::matrix::{add, linear, multiply_add, rows, rows_mut};
+use twinmart_tables::Stream;
+
+/// Users that go in step.
+const BLOCK: usize = 32;
+/// Events of one history, at most.
+const MOST_EVENTS: usize = 100_000;
+
+/// What is decided of a user before any event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Season of the first event.
+    pub season: usize,
+    /// How many sessions and events there will be; `None` leaves it to the model.
+    pub size: Option<(usize, usize)>,
+    /// Group of users; the taste is drawn from it.
+    pub group: usize,
+    /// A value for each field of the profile, `None` where it is not known.
+    pub profile: Vec<Option<usize>>,
+}
+
+/// An event of a new history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Position in the catalogue.
+    pub item: u32,
+    /// Microseconds since 1970, or the number of the event where there is no clock.
+    pub time: i64,
+    /// Number of its session within the user.
+    pub session: u32,
+    /// What was done.
+    pub action: u32,
+}
+
+/// Events, and the features of each item at its choice where they are wanted.
+pub(crate) type Observed = (Vec<NewEvent>, Vec<[f32; GATES]>);
+
+/// A history that is being drawn.
+struct Drawing<'a> {
+    plan: &'a Plan,
+    /// Values of all fields, the group first.
+    profile: Vec<Option<usize>>,
+    taste: Vec<f32>,
+    stream: &'a mut Stream,
+    /// Number among the users of the block.
+    user: usize,
+    recall: Recall,
+    events: Vec<NewEvent>,
+    observed: Vec<[f32; GATES]>,
+    step: Step,
+    place: usize,
+    /// Events of the session that are still to come.
+    left: usize,
+    time: i64,
+}
+
+impl Drawing<'_> {
+    fn course(&self) -> Course {
+        let sessions = self.events.last().map_or(0, |e| e.session as usize + 1);
+        let events = self.events.len();
+        let left = |size: (usize, usize)| (size.0.saturating_sub(sessions), size.1.saturating_sub(events));
+        Course { sessions, events, left: self.plan.size.map(left) }
+    }
+
+    /// Rules out what the plan or the end of the window do not allow.
+    fn allow(&self, odds: &mut [f32], clock: Option<&Clock>) {
+        // Without a plan, what lies beyond the window is the end.
+        let Some((sessions, _)) = self.course().left else { return };
+        let only = |odds: &mut [f32], arrival: usize| {
+            odds.fill(0.0);
+            odds[arrival] = 1.0;
+        };
+        if self.left > 0 {
+            return only(odds, SAME);
+        }
+        if sessions == 0 {
+            return only(odds, STOP);
+        }
+        (odds[SAME], odds[STOP]) = (0.0, 0.0);
+        if let Some(clock) = clock {
+            for (arrival, odds) in odds.iter_mut().enumerate() {
+                if let Some(class) = days_of(arrival) {
+                    *odds *= clock.share_inside(self.time, class);
+                }
+            }
+        }
+        if odds.iter().all(|o| *o <= 1e-20) {
+            odds[NEW] = 1.0;
+        }
+    }
+}
+
+impl EventModel {
+    /// A history for each plan, each from nothing but its plan and stream.
+    ///
+    /// Users are drawn in blocks of a fixed size, in the order they are given: the same plans and streams give the same
+    /// histories on any number of threads.
+    pub fn draw(&self, plans: &[Plan], streams: &mut [Stream]) -> Vec<Vec<NewEvent>> {
+        self.draw_with(&self.memory, false, plans, streams).into_iter().map(|(events, _)| events).collect()
+    }
+
+    /// As [`EventModel::draw`] with another memory, and the features of every item at its choice.
+    pub(crate) fn draw_observed(&self, memory: &Memory, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
+        self.draw_with(memory, true, plans, streams)
+    }
+
+    fn draw_with(&self, memory: &Memory, observed: bool, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
+        let layout = Layout::new(&self.sizes);
+        let decoder = Decoder::new(self.sizes.decoder);
+        let vectors = self.catalogue.vectors(&layout, &self.weights);
+        let network = Network {
+            sizes: &self.sizes,
+            layout: &layout,
+            decoder: &decoder,
+            weights: &self.weights,
+            vectors: &vectors,
+        };
+        let blocks = plans.par_chunks(BLOCK).zip(streams.par_chunks_mut(BLOCK)).with_max_len(1);
+        blocks.flat_map_iter(|(plans, streams)| self.draw_block(&network, (memory, observed), plans, streams)).collect()
+    }
+
+    fn draw_block<'s>(
+        &self,
+        network: &Network,
+        memory: (&Memory, bool),
+        plans: &'s [Plan],
+        streams: &'s mut [Stream],
+    ) -> Vec<Observed> {
+        let mut drawn = vec![Observed::default(); plans.len()];
+        let drawing = |(user, (plan, stream)): (usize, (_, &'s mut Stream))| Drawing {
+            plan,
+            profile: profile_of(plan, &self.sizes.profile),
+            taste: self.tastes.draw(plan.group.min(self.groups() - 1), stream),
+            stream,
+            user,
+            recall: Recall::new(self.sizes.items),
+            events: Vec::new(),
+            observed: Vec::new(),
+            step: Step::start(plan.season.min(self.sizes.seasons - 1)),
+            place: 0,
+            left: 0,
+            time: 0,
+        };
+        let mut alive: Vec<Drawing> = plans.iter().zip(streams).enumerate().map(drawing).collect();
+        let mut cache = Cache::new(self.sizes.decoder, alive.len());
+        while !alive.is_empty() {
+            let states = network.decoder.step(
+                &self.weights[network.layout.decoder.clone()],
+                self.rows_of(network, &alive),
+                &mut cache,
+            );
+            let goes_on = self.draw_arrivals(network, &mut alive, &states);
+            let kept: Vec<usize> = (0..alive.len()).filter(|row| goes_on[*row]).collect();
+            let width = network.layout.width;
+            let states: Vec<f32> = kept.iter().flat_map(|row| &states[row * width..][..width]).copied().collect();
+            cache.keep(&kept);
+            let (going, ended): (Vec<_>, Vec<_>) = alive.into_iter().zip(goes_on).partition(|(_, goes_on)| *goes_on);
+            for (drawing, _) in ended {
+                drawn[drawing.user] = (drawing.events, drawing.observed);
+            }
+            alive = going.into_iter().map(|(drawing, _)| drawing).collect();
+            self.draw_events(network, memory, &mut alive, states);
+        }
+        drawn
+    }
+
+    /// What goes into the decoder, `[alive, width]`.
+    fn rows_of(&self, network: &Network, alive: &[Drawing]) -> Vec<f32> {
+        let (layout, sizes, weights) = (network.layout, network.sizes, network.weights);
+        let width = layout.width;
+        let item = |drawing: &Drawing| drawing.events.last().map_or(sizes.items, |e| e.item as usize);
+        let entered: Vec<f32> =
+            alive.iter().flat_map(|d| &network.vectors[item(d) * width..][..width]).copied().collect();
+        let mut x = linear(&entered, &weights[layout.enter.clone()], width);
+        self.add_taste(&mut x, alive, &weights[layout.taste_in.clone()], width);
+        let table = &weights[layout.table_in.clone()];
+        let mut fields = Vec::with_capacity(layout.count_in());
+        for (x, drawing) in x.chunks_exact_mut(width).zip(alive) {
+            fields.clear();
+            layout.rows_in(drawing.step, drawing.course(), &drawing.profile, sizes, &mut fields);
+            fields.iter().for_each(|row| add(x, &table[*row as usize * width..][..width]));
+        }
+        x
+    }
+
+    fn add_taste(&self, x: &mut [f32], alive: &[Drawing], weights: &[f32], width: usize) {
+        if self.sizes.taste > 0 {
+            let taste: Vec<f32> = alive.iter().flat_map(|d| &d.taste).copied().collect();
+            multiply_add(rows_mut(x, width), rows(&taste, self.sizes.taste), rows(weights, width));
+        }
+    }
+
+    /// Draws how each history goes on, and when; false for those that end.
+    fn draw_arrivals(&self, network: &Network, alive: &mut [Drawing], states: &[f32]) -> Vec<bool> {
+        let mut odds = head_scores(&network.layout.next, network.weights, states, network.layout.width);
+        softmax_rows(&mut odds, self.sizes.arrivals);
+        let goes_on = alive.iter_mut().zip(odds.chunks_exact_mut(self.sizes.arrivals)).map(|(drawing, odds)| {
+            let is_first = drawing.events.is_empty();
+            if !is_first {
+                drawing.allow(odds, self.clock.as_ref());
+            }
+            let arrival = if is_first { NEW } else { pick(odds, drawing.stream) };
+            let nothing = is_first && drawing.plan.size.is_some_and(|(_, events)| events == 0);
+            if arrival == STOP || nothing || drawing.events.len() >= MOST_EVENTS {
+                return false;
+            }
+            let days = if is_first { None } else { days_of(arrival) };
+            let day = match (&self.clock, days) {
+                (Some(clock), _) if is_first => {
+                    Some(clock.draw_first_day(drawing.plan.season.min(self.sizes.seasons - 1), drawing.stream))
+                }
+                (Some(clock), Some(class)) => match clock.draw_day(drawing.time, class, drawing.stream) {
+                    Some(day) => Some(day),
+                    None => return false,
+                },
+                _ => None,
+            };
+            drawing.place = if arrival == SAME { drawing.place + 1 } else { 0 };
+            drawing.left = drawing.left.saturating_sub(1);
+            if arrival != SAME && !is_first {
+                drawing.recall.begin_session();
+            }
+            drawing.step = Step {
+                arrival,
+                gap: 0,
+                action: 0,
+                place: place_class(drawing.place),
+                season: drawing.step.season,
+                hour: HOURS - 1,
+                weekday: WEEKDAYS - 1,
+                left: if drawing.plan.size.is_some() { event_class(drawing.left + 1) } else { EVENT_CLASSES },
+            };
+            if let (Some(clock), Some(day)) = (&self.clock, day) {
+                drawing.time = day * DAY;
+                let moment = clock.moment(drawing.time);
+                (drawing.step.season, drawing.step.weekday) = (moment.season, moment.weekday);
+            } else if let (Some(clock), true) = (&self.clock, arrival != SAME) {
+                let gap = clock.draw_seconds(arrival - NEW, drawing.stream);
+                drawing.time = clock.rounded(drawing.time.saturating_add(gap));
+                let moment = clock.moment(drawing.time);
+                let step = &mut drawing.step;
+                (step.season, step.weekday, step.hour) = (moment.season, moment.weekday, moment.hour);
+            }
+            true
+        });
+        goes_on.collect()
+    }
+
+    /// Draws the rest of an event for every history.
+    fn draw_events(&self, network: &Network, memory: (&Memory, bool), alive: &mut [Drawing], mut x: Vec<f32>) {
+        let (layout, weights, width) = (network.layout, network.weights, network.layout.width);
+        let table = &weights[layout.table_out.clone()];
+        let know = |x: &mut [f32], alive: &[Drawing], known: &[Known]| {
+            for (x, drawing) in x.chunks_exact_mut(width).zip(alive) {
+                for known in known {
+                    add(x, &table[layout.row_out(drawing.step, *known) * width..][..width]);
+                }
+            }
+        };
+        know(&mut x, alive, &[Known::Arrival]);
+        if let Some(clock) = &self.clock {
+            let odds = odds_of(&layout.gap, weights, &x, width);
+            for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.gaps)) {
+                if drawing.step.arrival == SAME {
+                    drawing.step.gap = pick(odds, drawing.stream);
+                    let gap = clock.draw_seconds(drawing.step.gap, drawing.stream);
+                    drawing.time = clock.rounded(drawing.time.saturating_add(gap));
+                    let (step, moment) = (&mut drawing.step, clock.moment(drawing.time));
+                    (step.season, step.weekday, step.hour) = (moment.season, moment.weekday, moment.hour);
+                }
+            }
+        }
+        know(&mut x, alive, &[Known::Season, Known::Weekday]);
+        if let Some(clock) = &self.clock {
+            let odds = odds_of(&layout.hour, weights, &x, width);
+            for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(HOURS)) {
+                if drawing.step.hour == HOURS - 1 {
+                    let hour = pick(&odds[..HOURS - 1], drawing.stream);
+                    let day = drawing.time.div_euclid(DAY);
+                    let before = drawing.events.last().map_or(i64::MIN, |e| e.time);
+                    drawing.time = clock.draw_time(day, hour, drawing.stream).max(before);
+                    drawing.step.hour = hour;
+                }
+            }
+        }
+        know(&mut x, alive, &[Known::Hour]);
+        let odds = odds_of(&layout.size, weights, &x, width);
+        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(EVENT_CLASSES)) {
+            if drawing.step.arrival == SAME {
+                continue;
+            }
+            if let Some((sessions, events)) = drawing.course().left {
+                let class = pick(odds, drawing.stream).max(1);
+                let size = drawing.stream.random_range(events_of_class(class));
+                // Every later session has an event, and the last one all that are left.
+                let most = events.saturating_sub(sessions.saturating_sub(1)).max(1);
+                drawing.left = if sessions <= 1 { most } else { size.min(most) } - 1;
+                drawing.step.left = event_class(drawing.left + 1);
+            }
+        }
+        know(&mut x, alive, &[Known::Gap, Known::Left, Known::Place]);
+        if self.sizes.actions > 1 {
+            let odds = odds_of(&layout.action, weights, &x, width);
+            for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.actions)) {
+                drawing.step.action = pick(odds, drawing.stream);
+            }
+        }
+        know(&mut x, alive, &[Known::Action]);
+        self.add_taste(&mut x, alive, &weights[layout.taste_out.clone()], width);
+        self.draw_items(network, memory, alive, x);
+    }
+
+    fn draw_items(&self, network: &Network, (memory, observed): (&Memory, bool), alive: &mut [Drawing], z: Vec<f32>) {
+        let (layout, weights, width) = (network.layout, network.weights, network.layout.width);
+        let items = self.sizes.items;
+        let mut inner = head_scores(&layout.widen, weights, &z, width);
+        silu(&mut inner);
+        let mut q = z;
+        add(&mut q, &linear(&inner, &weights[layout.narrow.clone()], 2 * width));
+        let gates = head_scores(&layout.gates, weights, &q, width);
+        let mut odds = item_scores(&network.vectors[..items * width], &weights[layout.bias.clone()], width, &q);
+        let mut candidates = Candidates::default();
+        for ((drawing, odds), gates) in alive.iter().zip(odds.chunks_exact_mut(items)).zip(gates.chunks_exact(GATES)) {
+            drawing.recall.features(memory, &mut candidates);
+            add_features(odds, gates, &candidates, memory.season(drawing.step.season));
+        }
+        softmax_rows(&mut odds, items);
+        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(items)) {
+            let item = pick(odds, drawing.stream) as u32;
+            let session = match drawing.events.last() {
+                None => 0,
+                Some(last) => last.session + u32::from(drawing.step.arrival != SAME),
+            };
+            if self.clock.is_none() {
+                drawing.time = drawing.events.len() as i64;
+            }
+            let action = drawing.step.action as u32;
+            drawing.events.push(NewEvent { item, time: drawing.time, session, action });
+            if observed {
+                drawing.recall.features(memory, &mut candidates);
+                let season = memory.season(drawing.step.season)[item as usize];
+                drawing.observed.push(drawing.recall.features_of(item, &candidates, season));
+            }
+            drawing.recall.push(item, memory, false);
+        }
+    }
+}
+
+/// The group and the other fields, each a value of its field or none.
+fn profile_of(plan: &Plan, sizes: &[usize]) -> Vec<Option<usize>> {
+    let others = plan.profile.iter().copied().chain(std::iter::repeat(None));
+    let values = std::iter::once(Some(plan.group)).chain(others);
+    sizes.iter().zip(values).map(|(size, value)| value.filter(|v| v < size)).collect()
+}
+
+fn head_scores(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {
+    crate::pass::scores(head, weights, x, width)
+}
+
+fn odds_of(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {
+    let mut odds = head_scores(head, weights, x, width);
+    softmax_rows(&mut odds, head.bias.len());
+    odds
+}
+
+/// A position drawn by odds, which need not sum to one.
+fn pick(odds: &[f32], stream: &mut Stream) -> usize {
+    let total: f32 = odds.iter().sum();
+    let mut place = stream.random::<f32>() * total;
+    for (position, odds) in odds.iter().enumerate() {
+        place -= odds;
+        if place < 0.0 {
+            return position;
+        }
+    }
+    // Only rounding leads here: the last that is possible.
+    odds.iter().rposition(|o| *o > 0.0).unwrap_or(0)
+}

@@ -1,0 +1,241 @@
+//! Learning: passes over all histories until the held-out users' likelihood stops improving.
+
+use crate::catalogue::Catalogue;
+use crate::layout::{Layout, Sizes};
+use crate::pass::{Learning, Losses, Network, People, Window, pass};
+use crate::recall::Memory;
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use std::time::Instant;
+use twinmart_nets::adam::{Adam, Rates};
+use twinmart_nets::decoder::Decoder;
+use twinmart_nets::matrix::add;
+use twinmart_tables::{Draws, Progress, Result, Stream};
+
+/// Places of a window that are asked, and those before that are seen.
+const ASKED: usize = 128;
+const SEEN: usize = 64;
+/// Places that one step learns from.
+const BATCH: usize = 2_048;
+/// Parts of a step that are passed side by side: a fixed number, so that sums do not depend on threads.
+const PARTS: usize = 8;
+/// Parts of the people: what a user's history brings to mind comes from the other parts.
+pub(crate) const FOLDS: usize = 5;
+/// Share of the users that decide when to stop, and how many are enough.
+const HELD_SHARE: f64 = 0.1;
+const MOST_HELD: usize = 2_000;
+/// Fewer users than this hold nobody out; epochs are then this many.
+const FEWEST: usize = 30;
+const BLIND_EPOCHS: u64 = 4;
+
+const WARM_UP: u64 = 100;
+const RATES: Rates = Rates { rate: 2e-3, decay: 0.05, average: 0.995, longest: 1.0 };
+/// The rate falls to this share of itself when an epoch brought less than [`LEAST_GAIN`], so many times.
+const FALL: f32 = 0.3;
+const FALLS: u32 = 2;
+const LEAST_GAIN: f64 = 0.001;
+
+/// How freely a model learns: what keeps it from learning single people.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Care {
+    /// Share of the network's inner numbers that a step leaves out.
+    pub dropout: f32,
+    /// Share of the windows whose user is a stranger, so that histories can be told without a plan.
+    pub strangers: f64,
+    /// Standard deviation of what is added to tastes, so that nobody is known by theirs.
+    pub blur: f32,
+    /// People of a group of users, on average at least.
+    pub people: usize,
+    /// Numbers of a taste, at most.
+    pub tastes: usize,
+    /// Share of itself that a weight loses with each step, relative to the rate.
+    pub decay: f32,
+}
+
+impl Default for Care {
+    fn default() -> Care {
+        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 50, tastes: 12, decay: 0.05 }
+    }
+}
+
+/// What a fit is told.
+#[derive(Debug, Clone)]
+pub struct Fitting {
+    /// All randomness of the fit.
+    pub draws: Draws,
+    /// Steps of learning; 0 = until the held-out likelihood stops improving.
+    pub steps: u64,
+    /// What keeps the model from learning single people.
+    pub care: Care,
+    /// When to stop wherever the fit is.
+    pub deadline: Option<Instant>,
+    /// Progress and interruption.
+    pub progress: Progress,
+}
+
+/// Which part each user belongs to; [`FOLDS`] stands for the held-out users.
+pub(crate) fn folds(users: usize, draws: Draws) -> Vec<usize> {
+    let family = draws.family("events.fold", "");
+    let share = if users < FEWEST { 0.0 } else { HELD_SHARE.min(MOST_HELD as f64 / users as f64) };
+    let fold = |user: usize| {
+        let mut stream = family.row(user as u64);
+        if stream.random::<f64>() < share { FOLDS } else { stream.random_range(0..FOLDS) }
+    };
+    (0..users).map(fold).collect()
+}
+
+/// What is learned from.
+pub(crate) struct Lesson<'a> {
+    pub(crate) sizes: &'a Sizes,
+    pub(crate) layout: &'a Layout,
+    pub(crate) people: People<'a>,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) folds: &'a [usize],
+    /// For each fold, what all others say.
+    pub(crate) memories: &'a [Memory],
+}
+
+/// What learning came to.
+pub(crate) struct Learned {
+    pub(crate) weights: Vec<f32>,
+    /// Steps that make the same weights again.
+    pub(crate) steps: u64,
+    /// True where the deadline came first.
+    pub(crate) unfinished: bool,
+}
+
+fn windows_of(lesson: &Lesson, users: impl Iterator<Item = usize>) -> Vec<Window> {
+    let of_user = |user: usize| {
+        let places = lesson.people.sequences.of_user(user).len() + 1;
+        (0..places).step_by(ASKED).map(move |asked| Window {
+            user,
+            places: asked.saturating_sub(SEEN)..(asked + ASKED).min(places),
+            asked,
+        })
+    };
+    let has_events = |user: &usize| !lesson.people.sequences.of_user(*user).is_empty();
+    users.filter(has_events).flat_map(of_user).collect()
+}
+
+/// Runs of windows with about `places` places that are asked.
+fn runs(windows: &[Window], places: usize) -> Vec<&[Window]> {
+    let mut runs = Vec::new();
+    let (mut start, mut sum) = (0, 0);
+    for (end, window) in windows.iter().enumerate() {
+        sum += window.places.end - window.asked;
+        if sum >= places {
+            runs.push(&windows[start..=end]);
+            (start, sum) = (end + 1, 0);
+        }
+    }
+    if start < windows.len() {
+        runs.push(&windows[start..]);
+    }
+    runs
+}
+
+impl Lesson<'_> {
+    fn memory<'s>(&'s self) -> impl Fn(usize) -> &'s Memory {
+        |user| &self.memories[self.folds[user]]
+    }
+
+    /// Losses of windows, nothing learned.
+    fn look(&self, decoder: &Decoder, weights: &[f32], windows: &[Window]) -> Losses {
+        let vectors = self.catalogue.vectors(self.layout, weights);
+        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, vectors: &vectors };
+        let parts: Vec<Losses> = runs(windows, BATCH / PARTS)
+            .into_par_iter()
+            .map(|run| pass(&network, &self.people, &self.memory(), run, None))
+            .collect();
+        parts.into_iter().fold(Losses::default(), Losses::add)
+    }
+
+    /// One step on some windows.
+    fn step(
+        &self,
+        decoder: &Decoder,
+        adam: &mut Adam,
+        gradients: &mut [Vec<f32>],
+        batch: &[Window],
+        (care, rates): (Care, Rates),
+        streams: impl Fn(u64) -> Stream + Sync,
+    ) -> Losses {
+        let weights = &adam.weights;
+        let vectors = self.catalogue.vectors(self.layout, weights);
+        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, vectors: &vectors };
+        let places: usize = batch.iter().map(|w| w.places.end - w.asked).sum();
+        let parts = runs(batch, places.div_ceil(PARTS));
+        let losses: Vec<Losses> = parts
+            .par_iter()
+            .zip(gradients.par_iter_mut())
+            .enumerate()
+            .with_max_len(1)
+            .map(|(part, (windows, gradient))| {
+                gradient.fill(0.0);
+                let learning = Learning { gradient, stream: streams(part as u64), care };
+                pass(&network, &self.people, &self.memory(), windows, Some(learning))
+            })
+            .collect();
+        let (sum, others) = gradients[..parts.len()].split_at_mut(1);
+        let scale = 1.0 / places as f32;
+        sum[0].par_chunks_mut(1 << 14).enumerate().for_each(|(chunk, sum)| {
+            others.iter().for_each(|other| add(sum, &other[chunk << 14..]));
+            sum.iter_mut().for_each(|g| *g *= scale);
+        });
+        self.catalogue.share_gradient(self.layout, &mut sum[0]);
+        adam.step(&sum[0], rates);
+        losses.into_iter().fold(Losses::default(), Losses::add)
+    }
+}
+
+/// Learns the numbers of the network.
+///
+/// # Errors
+/// [`twinmart_tables::Error::Interrupted`] once the user asked to stop.
+pub(crate) fn learn(lesson: &Lesson, first: Vec<f32>, fitting: &Fitting) -> Result<Learned> {
+    let decoder = Decoder::new(lesson.sizes.decoder);
+    let of_fold = |held: bool| (0..lesson.folds.len()).filter(move |u| (lesson.folds[*u] == FOLDS) == held);
+    let windows = windows_of(lesson, of_fold(false));
+    let held = windows_of(lesson, of_fold(true));
+    let mut adam = Adam::new(first);
+    let mut gradients = vec![vec![0f32; lesson.layout.total]; PARTS + 1];
+    let mut best = Learned { weights: adam.weights.clone(), steps: 0, unfinished: false };
+    let (mut lowest, mut rate, mut falls) = (f64::INFINITY, RATES.rate, 0);
+    let task = fitting.progress.start("learning histories", None, "events");
+    for epoch in 0u64.. {
+        let mut order = windows.clone();
+        order.shuffle(&mut fitting.draws.family("events.epoch", "").row(epoch));
+        let family = fitting.draws.family("events.step", &epoch.to_string());
+        let (mut late, mut told) = (false, false);
+        for (number, batch) in runs(&order, BATCH).into_iter().enumerate() {
+            let warm = ((adam.steps + 1) as f32 / WARM_UP as f32).min(1.0);
+            let rates = Rates { rate: rate * warm, decay: fitting.care.decay, ..RATES };
+            let streams = |part: u64| family.row((number as u64) << 8 | part);
+            lesson.step(&decoder, &mut adam, &mut gradients, batch, (fitting.care, rates), streams);
+            task.advance(batch.iter().map(|w| (w.places.end - w.asked) as u64).sum())?;
+            told = fitting.steps > 0 && adam.steps >= fitting.steps;
+            late = fitting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if told || late {
+                break;
+            }
+        }
+        let seen = lesson.look(&decoder, &adam.average, &held);
+        let loss = seen.total() / seen.events.max(1) as f64;
+        if told || held.is_empty() || loss < lowest {
+            best = Learned { weights: adam.average.clone(), steps: adam.steps, unfinished: late };
+        }
+        let gained = loss < lowest - LEAST_GAIN;
+        lowest = lowest.min(loss);
+        if !gained && !held.is_empty() {
+            falls += 1;
+            rate *= FALL;
+        }
+        let done = falls > FALLS || (held.is_empty() && epoch + 1 >= BLIND_EPOCHS);
+        if told || late || (fitting.steps == 0 && done) {
+            best.unfinished = late && !told;
+            break;
+        }
+    }
+    Ok(best)
+}

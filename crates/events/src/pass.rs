@@ -1,0 +1,776 @@
+//! Some windows of histories on their way through the network, and the gradient of what it makes of them.
+//!
+//! ```text
+//! item vector · enter + fields + taste ─► decoder ─► h            one row for each place in a history
+//! h ─► next arrival;  h + arrival ─► gap, hour;  … ─► action      each decision is added before the next one
+//! z = h + all decisions + taste;  q = z + narrow · silu(widen · z)
+//! q · v_i + b_i + gates(q) · features_i ─► softmax ─► item
+//! ```
+
+use crate::clock::Clock;
+use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
+use crate::learn::Care;
+use crate::recall::{Candidates, FEATURES, Memory, Recall, TRACE_LENGTH};
+use crate::sequences::Sequences;
+use crate::steps::{EVENT_CLASSES, SAME, STOP, Step, days_of, steps_of};
+use crate::taste::normal;
+use rand::Rng;
+use std::ops::Range;
+use twinmart_nets::decoder::{Decoder, Dropout, Kept, silu, silu_back};
+use twinmart_nets::exponential::softmax_rows;
+use twinmart_nets::matrix::{add, dot, linear, linear_back, multiply, multiply_add, rows, rows_mut};
+use twinmart_tables::Stream;
+
+/// Events whose items are scored together.
+const BLOCK: usize = 64;
+
+/// Some places of one history. Place p is what is known after p events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) user: usize,
+    /// The places that pass through the decoder.
+    pub(crate) places: Range<usize>,
+    /// The first place that is asked what comes next; those before are only there to be seen.
+    pub(crate) asked: usize,
+}
+
+/// Histories, and what is known of their users.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct People<'a> {
+    pub(crate) sequences: &'a Sequences,
+    pub(crate) clock: Option<&'a Clock>,
+    /// `[fields][users]`
+    pub(crate) profile: &'a [Vec<u32>],
+    /// `[users, taste]`
+    pub(crate) taste: &'a [f32],
+}
+
+/// A network with its numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Network<'a> {
+    pub(crate) sizes: &'a Sizes,
+    pub(crate) layout: &'a Layout,
+    pub(crate) decoder: &'a Decoder,
+    pub(crate) weights: &'a [f32],
+    /// `[items + 1, width]`
+    pub(crate) vectors: &'a [f32],
+}
+
+/// How a pass learns.
+#[derive(Debug)]
+pub(crate) struct Learning<'a> {
+    /// Added to.
+    pub(crate) gradient: &'a mut [f32],
+    pub(crate) stream: Stream,
+    pub(crate) care: Care,
+}
+
+/// Sums of losses in nats, and how many decisions they are of.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Losses {
+    pub(crate) arrival: f64,
+    pub(crate) time: f64,
+    pub(crate) action: f64,
+    pub(crate) item: f64,
+    pub(crate) events: usize,
+}
+
+impl Losses {
+    pub(crate) fn add(self, other: Losses) -> Losses {
+        Losses {
+            arrival: self.arrival + other.arrival,
+            time: self.time + other.time,
+            action: self.action + other.action,
+            item: self.item + other.item,
+            events: self.events + other.events,
+        }
+    }
+
+    pub(crate) fn total(self) -> f64 {
+        self.arrival + self.time + self.action + self.item
+    }
+}
+
+/// A place that is asked what comes next.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    user: usize,
+    /// How the next event came about; `None` at the end of the history.
+    next: Option<Step>,
+}
+
+/// What goes into a pass.
+#[derive(Default)]
+struct Inputs {
+    /// Rows of each window.
+    windows: Vec<usize>,
+    /// `[rows]` item of each row, the number of items for a start.
+    items: Vec<usize>,
+    /// `[rows][fields]` rows of the table.
+    fields: Vec<u32>,
+    /// `[rows, taste]`
+    taste: Vec<f32>,
+    asked: Vec<Asked>,
+    asked_rows: Vec<usize>,
+    /// Events that are asked for, and how they came about.
+    events: Vec<(usize, Step)>,
+    event_rows: Vec<usize>,
+    /// `[events]` whose they are.
+    users: Vec<usize>,
+    /// `[events]` what the history brings to mind.
+    candidates: Vec<Candidates>,
+}
+
+fn inputs<'m>(
+    network: &Network,
+    people: &People,
+    memory: &dyn Fn(usize) -> &'m Memory,
+    windows: &[Window],
+    mut learning: Option<&mut Learning<'_>>,
+) -> Inputs {
+    let (sizes, layout) = (network.sizes, network.layout);
+    let mut out = Inputs { windows: windows.iter().map(|w| w.places.len()).collect(), ..Inputs::default() };
+    for window in windows {
+        let Window { user, ref places, asked } = *window;
+        let range = people.sequences.of_user(user);
+        let mut steps = steps_of(people.sequences, people.clock, user);
+        let mut taste = people.taste[user * sizes.taste..][..sizes.taste].to_vec();
+        let stranger = learning.as_mut().is_some_and(|l| {
+            let Care { strangers, blur, .. } = l.care;
+            taste.iter_mut().for_each(|t| *t += blur * normal(&mut l.stream));
+            l.stream.random::<f64>() < strangers
+        });
+        if stranger {
+            steps.iter_mut().for_each(|step| step.left = EVENT_CLASSES);
+            taste.fill(0.0);
+        }
+        let all_sessions = people.sequences.sessions(user);
+        let profile: Vec<Option<usize>> =
+            people.profile.iter().map(|f| (!stranger).then(|| f[user] as usize)).collect();
+        for place in places.clone() {
+            let row = out.items.len();
+            let (item, step, sessions) = match place.checked_sub(1) {
+                None => (sizes.items, Step::start(steps.first().map_or(0, |s| s.season)), 0),
+                Some(last) => {
+                    let event = range.start + last;
+                    let sessions = people.sequences.session[event] as usize + 1;
+                    (people.sequences.item[event] as usize, steps[last], sessions)
+                }
+            };
+            out.items.push(item);
+            let left = (!stranger).then(|| (all_sessions - sessions, range.len() - place));
+            layout.rows_in(step, Course { sessions, events: place, left }, &profile, sizes, &mut out.fields);
+            out.taste.extend_from_slice(&taste);
+            if place >= asked {
+                out.asked.push(Asked { user, next: steps.get(place).copied() });
+                out.asked_rows.push(row);
+            }
+            if let Some(step) = steps.get(place).filter(|_| place >= asked) {
+                out.events.push((range.start + place, *step));
+                out.event_rows.push(row);
+                out.users.push(user);
+            }
+        }
+        remember(people.sequences, window, memory(user), sizes.items, &mut out.candidates);
+    }
+    out
+}
+
+/// What comes to mind at each of the window's places that are asked for an event.
+fn remember(sequences: &Sequences, window: &Window, memory: &Memory, items: usize, out: &mut Vec<Candidates>) {
+    let range = sequences.of_user(window.user);
+    let mut recall = Recall::new(items);
+    for place in 0..window.places.end.min(range.len()) {
+        let event = range.start + place;
+        if place > 0 && sequences.begins_session(window.user, event) {
+            recall.begin_session();
+        }
+        if place >= window.asked {
+            let mut candidates = Candidates::default();
+            recall.features(memory, &mut candidates);
+            out.push(candidates);
+        }
+        recall.push(sequences.item[event], memory, place + TRACE_LENGTH < window.asked);
+    }
+}
+
+pub(crate) fn scores(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {
+    let bias = &weights[head.bias.clone()];
+    let mut out = bias.repeat(x.len() / width);
+    multiply_add(rows_mut(&mut out, bias.len()), rows(x, width), rows(&weights[head.weights.clone()], bias.len()));
+    out
+}
+
+/// The way back of [`scores`].
+fn scores_back(head: &Head, weights: &[f32], x: &[f32], width: usize, slope: &[f32], gradient: &mut [f32]) -> Vec<f32> {
+    slope.chunks_exact(head.bias.len()).for_each(|row| add(&mut gradient[head.bias.clone()], row));
+    let place = head.weights.clone();
+    linear_back(x, &weights[place.clone()], width, slope, &mut gradient[place])
+}
+
+/// Odds of choices as slopes of their loss, in place; the answer is the loss. `targets` has one for each row.
+fn choose(odds: &mut [f32], choices: usize, targets: impl Iterator<Item = usize>) -> f64 {
+    softmax_rows(odds, choices);
+    let mut loss = 0.0;
+    for (odds, target) in odds.chunks_exact_mut(choices).zip(targets) {
+        loss -= f64::from(odds[target].max(1e-30)).ln();
+        odds[target] -= 1.0;
+    }
+    loss
+}
+
+/// Rows of `x` at some places.
+fn gather(x: &[f32], width: usize, places: &[usize]) -> Vec<f32> {
+    places.iter().flat_map(|p| &x[p * width..][..width]).copied().collect()
+}
+
+/// Adds rows to those at some places.
+fn scatter(x: &mut [f32], width: usize, places: &[usize], rows: &[f32]) {
+    for (place, row) in places.iter().zip(rows.chunks_exact(width)) {
+        add(&mut x[place * width..][..width], row);
+    }
+}
+
+/// Passes windows through the network; `memory` is what others than the user say. With `learning`, adds the gradient of the
+/// losses' sum.
+pub(crate) fn pass<'m>(
+    network: &Network,
+    people: &People,
+    memory: &dyn Fn(usize) -> &'m Memory,
+    windows: &[Window],
+    mut learning: Option<Learning<'_>>,
+) -> Losses {
+    let inputs = inputs(network, people, memory, windows, learning.as_mut());
+    let way = Way::of(network, &inputs, &mut learning);
+    let mut losses = Losses { events: inputs.events.len(), ..Losses::default() };
+    let arrivals = Arrivals::of(network, people, &inputs, way.states(), &mut losses);
+    let decisions = Decisions::of(network, people, &inputs, way.states(), &mut losses);
+    let query = Query::of(network, &decisions.x, &mut learning);
+    let mut items = ItemPass {
+        vectors: &network.vectors[..network.sizes.items * network.layout.width],
+        bias: &network.weights[network.layout.bias.clone()],
+        width: network.layout.width,
+        slope_q: vec![0f32; query.q.len()],
+        slope_gates: vec![0f32; query.gates.len()],
+    };
+    for block in (0..inputs.events.len()).step_by(BLOCK) {
+        let range = block..(block + BLOCK).min(inputs.events.len());
+        let part = Part::of(people, memory, &inputs, &query, range.clone());
+        losses.item += items.run(range, &part, learning.as_mut().map(|l| &mut *l.gradient), network.layout);
+    }
+    let Some(Learning { gradient, .. }) = learning else { return losses };
+    let slope = query.back(network, items.slope_q, &items.slope_gates, gradient);
+    let mut slope_states = decisions.back(network, &inputs, slope, gradient);
+    arrivals.back(network, &inputs, &mut slope_states, gradient);
+    way.back(network, &inputs, &slope_states, gradient);
+    losses
+}
+
+/// Leaves some numbers out where there is learning.
+fn leave_out(learning: &mut Option<Learning<'_>>, x: &mut [f32]) -> Kept {
+    let dropped = learning.as_mut().map(|l| Dropout { share: l.care.dropout, stream: &mut l.stream }.drop(x));
+    dropped.unwrap_or_default()
+}
+
+/// Adds `x · weights`, which lie at `place`, for numbers of a taste.
+fn add_taste(network: &Network, out: &mut [f32], taste: &[f32], place: &Range<usize>) {
+    let width = network.layout.width;
+    if network.sizes.taste > 0 {
+        let weights = rows(&network.weights[place.clone()], width);
+        multiply_add(rows_mut(out, width), rows(taste, network.sizes.taste), weights);
+    }
+}
+
+/// The gradient of [`add_taste`]'s weights.
+fn learn_taste(network: &Network, slope: &[f32], taste: &[f32], place: &Range<usize>, gradient: &mut [f32]) {
+    let width = network.layout.width;
+    if network.sizes.taste > 0 {
+        let taste = rows(taste, network.sizes.taste).transpose();
+        multiply_add(rows_mut(&mut gradient[place.clone()], width), taste, rows(slope, width));
+    }
+}
+
+/// Rows of a pass in the decoder.
+struct Way {
+    entered: Vec<f32>,
+    kept: Kept,
+    decoded: twinmart_nets::decoder::Pass,
+}
+
+impl Way {
+    fn of(network: &Network, inputs: &Inputs, learning: &mut Option<Learning<'_>>) -> Way {
+        let Network { layout, decoder, weights, .. } = *network;
+        let width = layout.width;
+        let mut entered = gather(network.vectors, width, &inputs.items);
+        let kept = leave_out(learning, &mut entered);
+        let mut x = linear(&entered, &weights[layout.enter.clone()], width);
+        add_taste(network, &mut x, &inputs.taste, &layout.taste_in);
+        let table = &weights[layout.table_in.clone()];
+        for (x, fields) in x.chunks_exact_mut(width).zip(inputs.fields.chunks_exact(layout.count_in())) {
+            fields.iter().for_each(|row| add(x, &table[*row as usize * width..][..width]));
+        }
+        let dropout = learning.as_mut().map(|l| Dropout { share: l.care.dropout, stream: &mut l.stream });
+        let decoded = decoder.forward(&weights[layout.decoder.clone()], x, &inputs.windows, dropout);
+        Way { entered, kept, decoded }
+    }
+
+    /// `[rows, width]`
+    fn states(&self) -> &[f32] {
+        self.decoded.states()
+    }
+
+    fn back(&self, network: &Network, inputs: &Inputs, slope_states: &[f32], gradient: &mut [f32]) {
+        let Network { layout, decoder, weights, .. } = *network;
+        let width = layout.width;
+        let place = layout.decoder.clone();
+        let slope = self.decoded.back(decoder, &weights[place.clone()], slope_states, &mut gradient[place]);
+        for (slope, fields) in slope.chunks_exact(width).zip(inputs.fields.chunks_exact(layout.count_in())) {
+            for row in fields {
+                add(&mut gradient[layout.table_in.start + *row as usize * width..][..width], slope);
+            }
+        }
+        learn_taste(network, &slope, &inputs.taste, &layout.taste_in, gradient);
+        let place = layout.enter.clone();
+        let weights = &weights[place.clone()];
+        let mut back = linear_back(&self.entered, weights, width, &slope, &mut gradient[place]);
+        self.kept.apply(&mut back);
+        for (item, slope) in inputs.items.iter().zip(back.chunks_exact(width)) {
+            add(&mut gradient[layout.own.start + item * width..][..width], slope);
+        }
+    }
+}
+
+/// How histories go on.
+struct Arrivals {
+    states: Vec<f32>,
+    slope: Vec<f32>,
+}
+
+impl Arrivals {
+    fn of(network: &Network, people: &People, inputs: &Inputs, states: &[f32], losses: &mut Losses) -> Arrivals {
+        let Network { layout, sizes, weights, .. } = *network;
+        let states = gather(states, layout.width, &inputs.asked_rows);
+        let mut slope = scores(&layout.next, weights, &states, layout.width);
+        losses.arrival = arrivals(&mut slope, sizes.arrivals, &inputs.asked, people);
+        Arrivals { states, slope }
+    }
+
+    fn back(&self, network: &Network, inputs: &Inputs, slope_states: &mut [f32], gradient: &mut [f32]) {
+        let Network { layout, weights, .. } = *network;
+        let back = scores_back(&layout.next, weights, &self.states, layout.width, &self.slope, gradient);
+        scatter(slope_states, layout.width, &inputs.asked_rows, &back);
+    }
+}
+
+/// A head that is asked by some events after a decision.
+struct Decision<'a> {
+    head: &'a Head,
+    /// What is added before.
+    known: &'a [Known],
+    /// Places among the events.
+    places: Vec<usize>,
+    targets: Vec<usize>,
+    x: Vec<f32>,
+    slope: Vec<f32>,
+}
+
+/// What is known of an event after the last decision before its item.
+const LAST_KNOWN: [Known; 1] = [Known::Action];
+
+/// All that is decided of events before their items.
+struct Decisions<'a> {
+    all: Vec<Decision<'a>>,
+    /// `[events, width]` states with everything that was decided.
+    x: Vec<f32>,
+    taste: Vec<f32>,
+}
+
+impl<'a> Decisions<'a> {
+    fn of(network: &Network<'a>, people: &People, inputs: &Inputs, states: &[f32], losses: &mut Losses) -> Self {
+        let Network { layout, sizes, weights, .. } = *network;
+        let width = layout.width;
+        let mut x = gather(states, width, &inputs.event_rows);
+        let mut all = decisions(layout, sizes, people, &inputs.events);
+        let table = &weights[layout.table_out.clone()];
+        let know = |x: &mut [f32], known: &[Known]| {
+            for (x, (_, step)) in x.chunks_exact_mut(width).zip(&inputs.events) {
+                known.iter().for_each(|known| add(x, &table[layout.row_out(*step, *known) * width..][..width]));
+            }
+        };
+        for decision in &mut all {
+            know(&mut x, decision.known);
+            decision.x = gather(&x, width, &decision.places);
+            decision.slope = scores(decision.head, weights, &decision.x, width);
+            let choices = decision.head.bias.len();
+            let loss = choose(&mut decision.slope, choices, decision.targets.iter().copied());
+            if std::ptr::eq(decision.head, &layout.action) { losses.action += loss } else { losses.time += loss }
+        }
+        know(&mut x, &LAST_KNOWN);
+        let taste = match sizes.taste {
+            0 => Vec::new(),
+            numbers => gather(&inputs.taste, numbers, &inputs.event_rows),
+        };
+        add_taste(network, &mut x, &taste, &layout.taste_out);
+        Decisions { all, x, taste }
+    }
+
+    /// The slope of all states, of that of `x`.
+    fn back(&self, network: &Network, inputs: &Inputs, mut slope: Vec<f32>, gradient: &mut [f32]) -> Vec<f32> {
+        let Network { layout, weights, .. } = *network;
+        let width = layout.width;
+        learn_taste(network, &slope, &self.taste, &layout.taste_out, gradient);
+        let learn = |slope: &[f32], known: &[Known], gradient: &mut [f32]| {
+            for (slope, (_, step)) in slope.chunks_exact(width).zip(&inputs.events) {
+                for known in known {
+                    let start = layout.table_out.start + layout.row_out(*step, *known) * width;
+                    add(&mut gradient[start..][..width], slope);
+                }
+            }
+        };
+        learn(&slope, &LAST_KNOWN, gradient);
+        for decision in self.all.iter().rev() {
+            let back = scores_back(decision.head, weights, &decision.x, width, &decision.slope, gradient);
+            scatter(&mut slope, width, &decision.places, &back);
+            learn(&slope, decision.known, gradient);
+        }
+        let mut slope_states = vec![0f32; inputs.items.len() * width];
+        scatter(&mut slope_states, width, &inputs.event_rows, &slope);
+        slope_states
+    }
+}
+
+/// What asks for items: q = z + narrow · silu(widen · z), and the weights of features.
+struct Query<'a> {
+    z: &'a [f32],
+    before: Vec<f32>,
+    after: Vec<f32>,
+    kept_after: Kept,
+    q: Vec<f32>,
+    /// q with some numbers left out.
+    asking: Vec<f32>,
+    kept_q: Kept,
+    gates: Vec<f32>,
+}
+
+impl<'a> Query<'a> {
+    fn of(network: &Network, z: &'a [f32], learning: &mut Option<Learning<'_>>) -> Query<'a> {
+        let Network { layout, weights, .. } = *network;
+        let width = layout.width;
+        let before = scores(&layout.widen, weights, z, width);
+        let mut after = before.clone();
+        silu(&mut after);
+        let kept_after = leave_out(learning, &mut after);
+        let mut q = z.to_vec();
+        add(&mut q, &linear(&after, &weights[layout.narrow.clone()], 2 * width));
+        let gates = scores(&layout.gates, weights, &q, width);
+        let mut asking = q.clone();
+        let kept_q = leave_out(learning, &mut asking);
+        Query { z, before, after, kept_after, q, asking, kept_q, gates }
+    }
+
+    /// The slope of z.
+    fn back(&self, network: &Network, mut slope_q: Vec<f32>, slope_gates: &[f32], gradient: &mut [f32]) -> Vec<f32> {
+        let Network { layout, weights, .. } = *network;
+        let width = layout.width;
+        self.kept_q.apply(&mut slope_q);
+        add(&mut slope_q, &scores_back(&layout.gates, weights, &self.q, width, slope_gates, gradient));
+        let place = layout.narrow.clone();
+        let narrow = &weights[place.clone()];
+        let mut inner = linear_back(&self.after, narrow, 2 * width, &slope_q, &mut gradient[place]);
+        self.kept_after.apply(&mut inner);
+        silu_back(&mut inner, &self.before);
+        let mut slope = slope_q;
+        add(&mut slope, &scores_back(&layout.widen, weights, self.z, width, &inner, gradient));
+        slope
+    }
+}
+
+/// Slopes of the arrivals' scores, in place of their scores; the answer is the loss. Where a history ends, so may the window:
+/// the loss is that of a stop or of days beyond the window's end.
+fn arrivals(scores: &mut [f32], choices: usize, asked: &[Asked], people: &People) -> f64 {
+    softmax_rows(scores, choices);
+    let mut loss = 0.0;
+    for (odds, asked) in scores.chunks_exact_mut(choices).zip(asked) {
+        if let Some(step) = asked.next {
+            loss -= f64::from(odds[step.arrival].max(1e-30)).ln();
+            odds[step.arrival] -= 1.0;
+            continue;
+        }
+        let last = people.sequences.of_user(asked.user).last().map(|e| people.sequences.time[e]);
+        let outside = |arrival: usize| match (arrival, days_of(arrival), people.clock, last) {
+            (STOP, ..) => 1.0,
+            (_, Some(class), Some(clock), Some(last)) => 1.0 - clock.share_inside(last, class),
+            _ => 0.0,
+        };
+        let ends: f32 = odds.iter().enumerate().map(|(arrival, odds)| odds * outside(arrival)).sum();
+        let ends = ends.max(1e-30);
+        loss -= f64::from(ends).ln();
+        odds.iter_mut().enumerate().for_each(|(arrival, odds)| *odds -= *odds * outside(arrival) / ends);
+    }
+    loss
+}
+
+/// The decisions between arrival and item that the data have.
+fn decisions<'a>(layout: &'a Layout, sizes: &Sizes, people: &People, events: &[(usize, Step)]) -> Vec<Decision<'a>> {
+    let of = |head, known, is_asked: &dyn Fn(usize, Step) -> bool, target: &dyn Fn(Step) -> usize| {
+        let places: Vec<usize> = (0..events.len()).filter(|e| is_asked(events[*e].0, events[*e].1)).collect();
+        let targets = places.iter().map(|e| target(events[*e].1)).collect();
+        Decision { head, known, places, targets, x: Vec::new(), slope: Vec::new() }
+    };
+    let has_clock = people.clock.is_some();
+    let is_first = |event: usize| people.sequences.offsets.binary_search(&event).is_ok();
+    vec![
+        of(&layout.gap, &[Known::Arrival], &|_, s| has_clock && s.arrival == SAME, &|s| s.gap),
+        of(
+            &layout.hour,
+            &[Known::Season, Known::Weekday],
+            &|event, s| has_clock && (days_of(s.arrival).is_some() || is_first(event)),
+            &|s| s.hour,
+        ),
+        of(&layout.size, &[Known::Hour], &|_, s| s.arrival != SAME && s.left < EVENT_CLASSES, &|s| s.left),
+        of(&layout.action, &[Known::Gap, Known::Left, Known::Place], &|_, _| sizes.actions > 1, &|s| s.action),
+    ]
+}
+
+/// The choice of items.
+struct ItemPass<'a> {
+    /// `[items, width]`
+    vectors: &'a [f32],
+    bias: &'a [f32],
+    width: usize,
+    /// `[events, width]` and `[events, GATES]`
+    slope_q: Vec<f32>,
+    slope_gates: Vec<f32>,
+}
+
+/// Some events of a pass.
+struct Part<'a> {
+    q: &'a [f32],
+    gates: &'a [f32],
+    candidates: &'a [Candidates],
+    /// For each event, how much more popular items are in its season.
+    seasons: Vec<&'a [f32]>,
+    targets: Vec<usize>,
+}
+
+impl<'a> Part<'a> {
+    fn of<'m: 'a>(
+        people: &People,
+        memory: &dyn Fn(usize) -> &'m Memory,
+        inputs: &'a Inputs,
+        query: &'a Query,
+        range: Range<usize>,
+    ) -> Part<'a> {
+        let (events, users) = (&inputs.events[range.clone()], &inputs.users[range.clone()]);
+        let width = query.q.len() / inputs.events.len();
+        Part {
+            q: &query.asking[range.start * width..range.end * width],
+            gates: &query.gates[range.start * GATES..range.end * GATES],
+            candidates: &inputs.candidates[range],
+            seasons: users.iter().zip(events).map(|(user, (_, step))| memory(*user).season(step.season)).collect(),
+            targets: events.iter().map(|(event, _)| people.sequences.item[*event] as usize).collect(),
+        }
+    }
+}
+
+/// Scores of all items, `[events, items]`, for some queries `[events, width]`.
+pub(crate) fn item_scores(vectors: &[f32], bias: &[f32], width: usize, q: &[f32]) -> Vec<f32> {
+    let mut scores = bias.repeat(q.len() / width);
+    multiply_add(rows_mut(&mut scores, bias.len()), rows(q, width), rows(vectors, width).transpose());
+    scores
+}
+
+/// Adds what the features say, weighted by the gates, to one event's scores.
+pub(crate) fn add_features(scores: &mut [f32], gates: &[f32], candidates: &Candidates, season: &[f32]) {
+    scores.iter_mut().zip(season).for_each(|(s, lift)| *s += gates[FEATURES] * lift);
+    for (item, features) in candidates.items.iter().zip(candidates.features.chunks_exact(FEATURES)) {
+        scores[*item as usize] += dot(&gates[..FEATURES], features);
+    }
+}
+
+impl ItemPass<'_> {
+    /// The loss of some events; with a gradient, adds to it and takes note of their slopes.
+    fn run(&mut self, range: Range<usize>, part: &Part, gradient: Option<&mut [f32]>, layout: &Layout) -> f64 {
+        let (items, width) = (self.bias.len(), self.width);
+        let mut odds = item_scores(self.vectors, self.bias, width, part.q);
+        let events = odds.chunks_exact_mut(items).zip(part.gates.chunks_exact(GATES));
+        for (((odds, gates), candidates), season) in events.zip(part.candidates).zip(&part.seasons) {
+            add_features(odds, gates, candidates, season);
+        }
+        let loss = choose(&mut odds, items, part.targets.iter().copied());
+        let Some(gradient) = gradient else { return loss };
+        let slopes = self.slope_gates[range.start * GATES..range.end * GATES].chunks_exact_mut(GATES);
+        for (((odds, slopes), candidates), season) in
+            odds.chunks_exact(items).zip(slopes).zip(part.candidates).zip(&part.seasons)
+        {
+            slopes[FEATURES] = dot(odds, season);
+            for (item, features) in candidates.items.iter().zip(candidates.features.chunks_exact(FEATURES)) {
+                let slope = odds[*item as usize];
+                slopes.iter_mut().zip(features).for_each(|(s, f)| *s += slope * f);
+            }
+            add(&mut gradient[layout.bias.clone()], odds);
+        }
+        let slope_q = &mut self.slope_q[range.start * width..range.end * width];
+        multiply(rows_mut(slope_q, width), rows(&odds, items), rows(self.vectors, width));
+        let own = &mut gradient[layout.own.start..][..items * width];
+        multiply_add(rows_mut(own, width), rows(&odds, items).transpose(), rows(part.q, width));
+        loss
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::clock::DAY;
+    use rand::{RngCore, SeedableRng};
+    use twinmart_nets::decoder::Shape;
+
+    const USERS: usize = 12;
+    const ITEMS: usize = 9;
+
+    /// Histories of a few sessions over some weeks.
+    fn sequences() -> Sequences {
+        let mut stream = Stream::seed_from_u64(1);
+        let mut sequences = Sequences { offsets: vec![0], has_clock: true, ..Sequences::default() };
+        for _ in 0..USERS {
+            let mut time = stream.random_range(0..20) * DAY;
+            for session in 0..stream.random_range(1..4) {
+                for _ in 0..stream.random_range(1..5) {
+                    sequences.item.push(stream.random_range(0..ITEMS as u32));
+                    sequences.time.push(time);
+                    sequences.session.push(session);
+                    sequences.action.push(stream.random_range(0..2));
+                    time += stream.random_range(0..90) * 1_000_000;
+                }
+                time += stream.random_range(0..6) * DAY + 4_000_000;
+            }
+            sequences.offsets.push(sequences.item.len());
+        }
+        sequences
+    }
+
+    /// Everything that a pass needs, with a loss of the weights.
+    struct Case {
+        sequences: Sequences,
+        clock: Clock,
+        memory: Memory,
+        sizes: Sizes,
+        catalogue: Catalogue,
+        profile: Vec<Vec<u32>>,
+        taste: Vec<f32>,
+    }
+
+    impl Case {
+        fn new() -> Case {
+            let sequences = sequences();
+            let clock = Clock::of(&[(20 * DAY, true, 0), (23 * DAY, false, 0)], &sequences.time, |_| true);
+            let season: Vec<usize> = sequences.time.iter().map(|t| clock.moment(*t).season).collect();
+            let memory = Memory::of(&sequences, ITEMS, &season, clock.seasons(), &|_| true, &|people| people > 1);
+            let sizes = Sizes {
+                decoder: Shape { width: 8, heads: 2, layers: 1, hidden: 12, reach: 4 },
+                items: ITEMS,
+                marks: 3,
+                arrivals: crate::steps::arrivals(Some(&clock)),
+                gaps: crate::clock::SECOND_CLASSES,
+                actions: 2,
+                seasons: clock.seasons(),
+                profile: vec![2],
+                taste: 3,
+            };
+            let mut stream = Stream::seed_from_u64(2);
+            let taste = (0..USERS * 3).map(|_| normal(&mut stream)).collect();
+            let catalogue = Catalogue::new(&(0..ITEMS as u32).map(|i| vec![i % 3]).collect::<Vec<_>>(), 3);
+            let profile = vec![(0..USERS as u32).map(|u| u % 2).collect()];
+            Case { sequences, clock, memory, sizes, catalogue, profile, taste }
+        }
+
+        /// The loss of all histories and its gradient; the strangers and what is left out are the same each time.
+        fn loss(&self, weights: &[f32], care: Care) -> (Losses, Vec<f32>) {
+            let layout = Layout::new(&self.sizes);
+            let decoder = Decoder::new(self.sizes.decoder);
+            let vectors = self.catalogue.vectors(&layout, weights);
+            let network =
+                Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights, vectors: &vectors };
+            let people = People {
+                sequences: &self.sequences,
+                clock: Some(&self.clock),
+                profile: &self.profile,
+                taste: &self.taste,
+            };
+            let windows: Vec<Window> = (0..USERS)
+                .flat_map(|user| {
+                    let places = self.sequences.of_user(user).len() + 1;
+                    (0..places).step_by(3).map(move |asked| Window {
+                        user,
+                        places: asked.saturating_sub(3)..(asked + 3).min(places),
+                        asked,
+                    })
+                })
+                .collect();
+            let mut gradient = vec![0f32; layout.total];
+            let learning = Learning { gradient: &mut gradient, stream: Stream::seed_from_u64(3), care };
+            let losses = pass(&network, &people, &|_| &self.memory, &windows, Some(learning));
+            self.catalogue.share_gradient(&layout, &mut gradient);
+            (losses, gradient)
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss_in_every_part() {
+        let case = Case::new();
+        let layout = Layout::new(&case.sizes);
+        let mut stream = Stream::seed_from_u64(4);
+        let weights: Vec<f32> = (0..layout.total).map(|_| 0.3 * normal(&mut stream)).collect();
+        let care = Care { dropout: 0.3, strangers: 0.4, blur: 0.2, ..Care::default() };
+        let (losses, gradient) = case.loss(&weights, care);
+        assert_eq!(losses.events, case.sequences.events());
+        assert!(losses.arrival > 0.0 && losses.time > 0.0 && losses.action > 0.0 && losses.item > 0.0);
+        let parts = [
+            layout.own.clone(),
+            layout.marks.clone(),
+            layout.bias.clone(),
+            layout.enter.clone(),
+            layout.taste_in.clone(),
+            layout.taste_out.clone(),
+            layout.table_in.clone(),
+            layout.table_out.clone(),
+            layout.next.weights.clone(),
+            layout.gap.weights.clone(),
+            layout.hour.bias.clone(),
+            layout.size.weights.clone(),
+            layout.action.weights.clone(),
+            layout.widen.weights.clone(),
+            layout.narrow.clone(),
+            layout.gates.weights.clone(),
+            layout.gates.bias.clone(),
+            layout.decoder.clone(),
+        ];
+        for part in parts {
+            let direction: Vec<f32> =
+                part.clone().map(|_| if stream.next_u32() % 2 == 0 { 1.0 } else { -1.0 }).collect();
+            let moved = |by: f32| {
+                let mut weights = weights.clone();
+                weights[part.clone()].iter_mut().zip(&direction).for_each(|(w, d)| *w += by * d);
+                case.loss(&weights, care).0.total()
+            };
+            let step = 2e-3 / (part.len() as f32).sqrt();
+            let found = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+            let told: f64 = gradient[part.clone()].iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+            let scale = gradient[part.clone()].iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+            assert!(scale > 1e-3, "{part:?} learns nothing");
+            assert!((found - told).abs() < 0.02 * scale + 0.02, "{part:?}: {found} {told} {scale}");
+        }
+    }
+
+    #[test]
+    fn windows_share_the_events_of_a_history_among_them() {
+        let case = Case::new();
+        let weights = vec![0.01f32; Layout::new(&case.sizes).total];
+        let care = Care { dropout: 0.0, strangers: 0.0, blur: 0.0, ..Care::default() };
+        let (losses, _) = case.loss(&weights, care);
+        // Every item is as likely as any other but for its features; no loss is below that of certainty.
+        let uniform = (ITEMS as f64).ln() * losses.events as f64;
+        assert!((losses.item / uniform - 1.0).abs() < 0.05, "{} {uniform}", losses.item);
+    }
+}

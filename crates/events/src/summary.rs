@@ -1,0 +1,142 @@
+//! Histories in short: how many sessions and events, when they begin, and what taste. A plan of a new history has the same.
+
+use crate::draw::Plan;
+use crate::learn::Care;
+use crate::model::clock_of;
+use crate::sequences::Sequences;
+use crate::taste::{Tastes, WeightedSets};
+use rand::{Rng, RngCore};
+use rayon::prelude::*;
+use twinmart_privacy::PersonThreshold;
+use twinmart_tables::{Draws, Progress, Result, Stream};
+
+/// The short form of each history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// `[users]` how many.
+    pub sessions: Vec<u32>,
+    /// `[users]` how many.
+    pub events: Vec<u32>,
+    /// `[users]` season of the first event.
+    pub season: Vec<u32>,
+    /// `[users]` group of users who choose alike.
+    pub group: Vec<u32>,
+    /// How many groups there are.
+    pub groups: usize,
+    /// `[users, dimensions]` tastes, and their distributions.
+    pub taste: Vec<f32>,
+    /// See `taste`.
+    pub tastes: Tastes,
+}
+
+impl Summary {
+    /// The short forms of some histories.
+    pub fn of(sequences: &Sequences, items: usize, care: Care, draws: Draws, progress: &Progress) -> Result<Summary> {
+        let threshold = PersonThreshold::draw(draws.stream("events.threshold").next_u64());
+        let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
+        let of = |class: &dyn Fn(usize) -> usize| (0..sequences.users()).map(|u| class(u) as u32).collect();
+        let season = |user: usize| match (&clock, sequences.of_user(user).next()) {
+            (Some(clock), Some(first)) => clock.moment(sequences.time[first]).season,
+            _ => 0,
+        };
+        let groups = (sequences.users() / care.people.max(1)).clamp(1, 64);
+        let sets = WeightedSets::of(item_sets(sequences), items);
+        let dimensions = care.tastes.min(items / 4).min(sequences.users() / 20);
+        let taste = sets.tastes(dimensions.max(1), &mut draws.stream("events.taste"));
+        let (group, groups) = alike(&sets, groups, draws, progress)?;
+        let tastes = Tastes::of(&taste, dimensions.max(1), &group, groups, |people| people >= 20);
+        Ok(Summary {
+            taste,
+            tastes,
+            sessions: of(&|user| sequences.sessions(user)),
+            events: of(&|user| sequences.of_user(user).len()),
+            season: of(&season),
+            group,
+            groups,
+        })
+    }
+
+    /// The plan of a user.
+    pub fn plan(&self, user: usize) -> Plan {
+        let size = Some((self.sessions[user] as usize, self.events[user] as usize));
+        Plan { season: self.season[user] as usize, size, group: self.group[user] as usize, profile: Vec::new() }
+    }
+}
+
+/// Rounds of grouping.
+const ROUNDS: usize = 15;
+
+/// Groups of users with similar item sets: spherical k-means (Dhillon & Modha, "Concept decompositions for large sparse text
+/// data using clustering", 2001) on sets weighted by ln(users / users of the item).
+fn alike(sets: &WeightedSets, groups: usize, draws: Draws, progress: &Progress) -> Result<(Vec<u32>, usize)> {
+    let mut by_size: Vec<usize> = (0..sets.sets.len()).collect();
+    by_size.sort_by_key(|user| sets.sets[*user].len());
+    let strata = STRATA.min(groups);
+    let mut group = vec![0u32; by_size.len()];
+    let task = progress.start("grouping users", Some((ROUNDS * strata) as u64), "rounds");
+    for (stratum, users) in by_size.chunks(by_size.len().div_ceil(strata).max(1)).enumerate() {
+        let mut stream = draws.family("events.groups", "").row(stratum as u64);
+        let own = alike_of_a_size(sets, users, groups / strata, &mut stream, || task.advance(1))?;
+        for (user, own) in users.iter().zip(own) {
+            group[*user] = (stratum * (groups / strata)) as u32 + own;
+        }
+    }
+    Ok((group, strata * (groups / strata)))
+}
+
+/// Groups are of users with about as many items: their tastes are as sharp.
+const STRATA: usize = 4;
+
+fn alike_of_a_size(
+    sets: &WeightedSets,
+    users: &[usize],
+    groups: usize,
+    stream: &mut Stream,
+    advance: impl Fn() -> Result<()>,
+) -> Result<Vec<u32>> {
+    let sets_of = |user: &usize| &sets.sets[*user];
+    let mut centres = vec![vec![0f32; sets.items]; groups];
+    for centre in &mut centres {
+        // Three users together: single ones are too far from all others.
+        for _ in 0..3 {
+            let set = sets_of(&users[stream.random_range(0..users.len())]);
+            set.iter().for_each(|(item, weight)| centre[*item as usize] += weight);
+        }
+    }
+    let mut group = vec![0u32; users.len()];
+    for _ in 0..ROUNDS {
+        for centre in &mut centres {
+            let length = centre.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+            centre.iter_mut().for_each(|x| *x /= length);
+        }
+        let nearest = |user: &usize| {
+            let mut best = (0, f32::NEG_INFINITY);
+            for (number, centre) in (0u32..).zip(&centres) {
+                let score = sets_of(user).iter().map(|(item, weight)| centre[*item as usize] * weight).sum::<f32>();
+                if score > best.1 {
+                    best = (number, score);
+                }
+            }
+            best.0
+        };
+        group = users.par_iter().map(nearest).collect();
+        centres.iter_mut().for_each(|c| c.fill(0.0));
+        for (user, group) in users.iter().zip(&group) {
+            let centre = &mut centres[*group as usize];
+            sets_of(user).iter().for_each(|(item, weight)| centre[*item as usize] += weight);
+        }
+        advance()?;
+    }
+    Ok(group)
+}
+
+/// The distinct items of each user, ascending.
+fn item_sets(sequences: &Sequences) -> Vec<Vec<u32>> {
+    let of_user = |user| {
+        let mut set = sequences.item[sequences.of_user(user)].to_vec();
+        set.sort_unstable();
+        set.dedup();
+        set
+    };
+    (0..sequences.users()).map(of_user).collect()
+}

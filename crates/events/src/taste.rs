@@ -1,0 +1,273 @@
+//! What users like, in a few numbers: where their item sets lie in the space that explains most of all item sets.
+//!
+//! Sets are weighted by ln(users / users of the item) and put on a few axes (Halko, Martinsson & Tropp, "Finding structure with
+//! randomness", 2011, algorithm 4.4: subspace iteration), which span the largest singular vectors. New tastes are drawn
+//! group by group from normal distributions, so that nobody's own taste is kept.
+
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use twinmart_nets::matrix::{add, dot};
+use twinmart_tables::Stream;
+
+/// Rounds of subspace iteration.
+const ROUNDS: usize = 5;
+/// Share of all groups' common spread in each group's.
+const COMMON: f64 = 0.3;
+
+/// Item sets of users with the weight of each item; rows have length 1.
+#[derive(Debug)]
+pub(crate) struct WeightedSets {
+    pub(crate) sets: Vec<Vec<(u32, f32)>>,
+    pub(crate) items: usize,
+}
+
+impl WeightedSets {
+    pub(crate) fn of(sets: Vec<Vec<u32>>, items: usize) -> WeightedSets {
+        let mut holders = vec![0f32; items];
+        sets.iter().flatten().for_each(|item| holders[*item as usize] += 1.0);
+        let users = sets.len() as f32;
+        let weigh = |set: Vec<u32>| {
+            let weights: Vec<f32> = set.iter().map(|i| (users / holders[*i as usize]).ln().max(1e-3)).collect();
+            let length = dot(&weights, &weights).sqrt();
+            set.into_iter().zip(weights).map(|(item, weight)| (item, weight / length)).collect()
+        };
+        WeightedSets { sets: sets.into_iter().map(weigh).collect(), items }
+    }
+
+    /// `sets · axes`, `[users, dimensions]`; `axes` is `[items, dimensions]`.
+    fn project(&self, axes: &[f32], dimensions: usize) -> Vec<f32> {
+        let of_set = |set: &Vec<(u32, f32)>| {
+            let mut sum = vec![0f32; dimensions];
+            for (item, weight) in set {
+                let axis = &axes[*item as usize * dimensions..][..dimensions];
+                sum.iter_mut().zip(axis).for_each(|(s, a)| *s += weight * a);
+            }
+            sum
+        };
+        self.sets.par_iter().map(of_set).collect::<Vec<_>>().concat()
+    }
+
+    /// `setsᵀ · places`, `[items, dimensions]`.
+    fn gather(&self, places: &[f32], dimensions: usize) -> Vec<f32> {
+        let mut sums = vec![0f32; self.items * dimensions];
+        for (set, place) in self.sets.iter().zip(places.chunks_exact(dimensions)) {
+            for (item, weight) in set {
+                let sum = &mut sums[*item as usize * dimensions..][..dimensions];
+                sum.iter_mut().zip(place).for_each(|(s, p)| *s += weight * p);
+            }
+        }
+        sums
+    }
+
+    /// Tastes, `[users, dimensions]`, each of length √dimensions; zeros for users without items.
+    pub(crate) fn tastes(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
+        let mut axes: Vec<f32> = (0..self.items * dimensions).map(|_| stream.random_range(-1.0..1.0)).collect();
+        for _ in 0..ROUNDS {
+            let mut places = self.project(&axes, dimensions);
+            orthonormal(&mut places, dimensions);
+            axes = self.gather(&places, dimensions);
+        }
+        orthonormal(&mut axes, dimensions);
+        let mut tastes = self.project(&axes, dimensions);
+        tastes.chunks_exact_mut(dimensions).for_each(scale);
+        tastes
+    }
+}
+
+/// Gives a row the length √width.
+fn scale(row: &mut [f32]) {
+    let length = dot(row, row).sqrt();
+    if length > 1e-9 {
+        let factor = (row.len() as f32).sqrt() / length;
+        row.iter_mut().for_each(|x| *x *= factor);
+    }
+}
+
+/// Makes the columns of `[rows, columns]` orthonormal, one after the other (Gram & Schmidt, twice).
+fn orthonormal(matrix: &mut [f32], columns: usize) {
+    for column in 0..columns {
+        for _ in 0..2 {
+            let mut shares = vec![0f64; column];
+            for row in matrix.chunks_exact(columns) {
+                shares.iter_mut().zip(row).for_each(|(s, x)| *s += f64::from(*x) * f64::from(row[column]));
+            }
+            for row in matrix.chunks_exact_mut(columns) {
+                let known: f64 = shares.iter().zip(row.iter()).map(|(s, x)| s * f64::from(*x)).sum();
+                row[column] -= known as f32;
+            }
+        }
+        let length = matrix.chunks_exact(columns).map(|r| f64::from(r[column]).powi(2)).sum::<f64>().sqrt();
+        // Fewer directions than columns: the others stay empty.
+        let factor = if length > 1e-6 { 1.0 / length } else { 0.0 };
+        matrix.chunks_exact_mut(columns).for_each(|r| r[column] = (f64::from(r[column]) * factor) as f32);
+    }
+}
+
+/// Normal distributions of tastes, one for each group of users.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tastes {
+    dimensions: usize,
+    /// `[groups][dimensions]`
+    means: Vec<Vec<f32>>,
+    /// `[groups][dimensions · dimensions]` lower triangular roots of the covariances.
+    roots: Vec<Vec<f32>>,
+}
+
+impl Tastes {
+    /// The distributions of the tastes of `groups` groups. A group that too few people share has that of all.
+    pub(crate) fn of(
+        tastes: &[f32],
+        dimensions: usize,
+        group: &[u32],
+        groups: usize,
+        enough: impl Fn(usize) -> bool,
+    ) -> Tastes {
+        let members = |wanted: Option<u32>| -> Vec<&[f32]> {
+            let rows = tastes.chunks_exact(dimensions).zip(group);
+            rows.filter(|(row, g)| wanted.is_none_or(|w| w == **g) && row.iter().any(|x| *x != 0.0))
+                .map(|(row, _)| row)
+                .collect()
+        };
+        let all = members(None);
+        let means: Vec<Vec<f32>> = (0..groups)
+            .map(|g| {
+                let own = members(Some(g as u32));
+                mean(if enough(own.len()) { &own } else { &all }, dimensions)
+            })
+            .collect();
+        let mut common = vec![0f64; dimensions * dimensions];
+        for (row, g) in tastes.chunks_exact(dimensions).zip(group) {
+            if row.iter().any(|x| *x != 0.0) {
+                add_square(&mut common, row, &means[*g as usize]);
+            }
+        }
+        common.iter_mut().for_each(|c| *c /= all.len().max(1) as f64);
+        let root = |g: usize| {
+            let own = members(Some(g as u32));
+            let mut spread = vec![0f64; dimensions * dimensions];
+            let share = if enough(own.len()) { 1.0 - COMMON } else { 0.0 };
+            own.iter().for_each(|row| add_square(&mut spread, row, &means[g]));
+            for (s, c) in spread.iter_mut().zip(&common) {
+                *s = share * *s / own.len().max(1) as f64 + (1.0 - share) * c;
+            }
+            cholesky(spread, dimensions)
+        };
+        let roots = (0..groups).map(root).collect();
+        Tastes { dimensions, means, roots }
+    }
+
+    /// Numbers of a taste.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// A new taste of a group.
+    pub fn draw(&self, group: usize, stream: &mut Stream) -> Vec<f32> {
+        let noise: Vec<f32> = (0..self.dimensions).map(|_| normal(stream)).collect();
+        let mut taste = self.means[group].clone();
+        for (x, root) in taste.iter_mut().zip(self.roots[group].chunks_exact(self.dimensions)) {
+            *x += dot(root, &noise);
+        }
+        scale(&mut taste);
+        taste
+    }
+
+    /// True where nothing drawn from it can fail.
+    pub(crate) fn is_sound(&self, groups: usize, dimensions: usize) -> bool {
+        let fits = |rows: &[Vec<f32>], width: usize| {
+            rows.len() == groups && rows.iter().all(|r| r.len() == width && r.iter().all(|x| x.is_finite()))
+        };
+        self.dimensions == dimensions && fits(&self.means, dimensions) && fits(&self.roots, dimensions * dimensions)
+    }
+}
+
+fn mean(rows: &[&[f32]], dimensions: usize) -> Vec<f32> {
+    let mut sum = vec![0f32; dimensions];
+    rows.iter().for_each(|row| add(&mut sum, row));
+    sum.iter_mut().for_each(|x| *x /= rows.len().max(1) as f32);
+    sum
+}
+
+/// Adds (row − mean) (row − mean)ᵀ.
+fn add_square(sum: &mut [f64], row: &[f32], mean: &[f32]) {
+    let away: Vec<f64> = row.iter().zip(mean).map(|(x, m)| f64::from(x - m)).collect();
+    for (sum, a) in sum.chunks_exact_mut(away.len()).zip(&away) {
+        sum.iter_mut().zip(&away).for_each(|(s, b)| *s += a * b);
+    }
+}
+
+/// The lower triangular root of a covariance; directions without spread stay without.
+fn cholesky(mut matrix: Vec<f64>, width: usize) -> Vec<f32> {
+    for column in 0..width {
+        let known: f64 = (0..column).map(|k| matrix[column * width + k].powi(2)).sum();
+        let pivot = (matrix[column * width + column] - known).max(0.0).sqrt();
+        for row in column..width {
+            let known: f64 = (0..column).map(|k| matrix[row * width + k] * matrix[column * width + k]).sum();
+            let value = if pivot > 1e-9 { (matrix[row * width + column] - known) / pivot } else { 0.0 };
+            matrix[row * width + column] = value;
+        }
+        for row in 0..column {
+            matrix[row * width + column] = 0.0;
+        }
+    }
+    matrix.into_iter().map(|x| x as f32).collect()
+}
+
+/// A standard normal number (Box & Muller, 1958).
+pub(crate) fn normal(stream: &mut Stream) -> f32 {
+    let (u, v) = (1.0 - stream.random::<f64>(), stream.random::<f64>());
+    ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn users_of_one_kind_have_one_taste() {
+        // Two kinds of users: items below 20, and the others.
+        let mut stream = Stream::seed_from_u64(1);
+        let sets = (0..200)
+            .map(|user| {
+                let mut set: Vec<u32> = (0..8).map(|_| stream.random_range(0..20) + user % 2 * 20).collect();
+                set.sort_unstable();
+                set.dedup();
+                set
+            })
+            .collect();
+        let tastes = WeightedSets::of(sets, 40).tastes(2, &mut stream);
+        let likeness = |a: usize, b: usize| dot(&tastes[a * 2..][..2], &tastes[b * 2..][..2]) / 2.0;
+        for user in 0..200 {
+            assert!((dot(&tastes[user * 2..][..2], &tastes[user * 2..][..2]) - 2.0).abs() < 1e-3);
+            assert!(likeness(user, user % 2) > 0.8);
+            assert!(likeness(user, 1 - user % 2).abs() < 0.6);
+        }
+    }
+
+    #[test]
+    fn drawn_tastes_have_the_mean_and_spread_of_their_group() {
+        let mut stream = Stream::seed_from_u64(2);
+        let group: Vec<u32> = (0..4_000).map(|u| u % 2).collect();
+        let rows: Vec<f32> = group
+            .iter()
+            .flat_map(|g| {
+                let x = normal(&mut stream) * 0.1;
+                let mut row = if *g == 0 { vec![1.5, x, 0.2 + 2.0 * x] } else { vec![-0.3 + x, 1.6, 0.0] };
+                scale(&mut row);
+                row
+            })
+            .collect();
+        let tastes = Tastes::of(&rows, 3, &group, 2, |people| people >= 5);
+        assert!(tastes.is_sound(2, 3) && !tastes.is_sound(3, 3));
+        for g in 0..2 {
+            let drawn: Vec<f32> = (0..4_000).flat_map(|_| tastes.draw(g, &mut stream)).collect();
+            let own: Vec<&[f32]> =
+                rows.chunks_exact(3).zip(&group).filter(|(_, x)| **x as usize == g).map(|(r, _)| r).collect();
+            let drawn: Vec<&[f32]> = drawn.chunks_exact(3).collect();
+            let (expected, found) = (mean(&own, 3), mean(&drawn, 3));
+            assert!(expected.iter().zip(&found).all(|(a, b)| (a - b).abs() < 0.03), "{expected:?} {found:?}");
+        }
+    }
+}
