@@ -525,10 +525,6 @@ impl Project {
     pub fn method(&self) -> Result<Method> {
         match &self.synthesis.method {
             Some(name) => Method::parse(name),
-            // Users and their events are made together, which the learned method does not do yet.
-            None if self.tables_of(Role::Users).next().is_some() && self.tables_of(Role::Events).next().is_some() => {
-                Ok(Method::Interpolate)
-            }
             None => Ok(Method::Autoregressive),
         }
     }

@@ -55,7 +55,7 @@ pub struct Synthesizer {
 }
 
 impl Default for Synthesizer {
-    /// With the method that suits the tables: `autoregressive`, or `interpolate` for users with events.
+    /// With the default method, `autoregressive`.
     fn default() -> Synthesizer {
         Synthesizer::of_project(&Project::default())
     }
@@ -96,7 +96,7 @@ impl Synthesizer {
         self
     }
 
-    /// `autoregressive`: minutes of learning a table, at most. For the same model on any machine, set [`Synthesizer::steps`].
+    /// `autoregressive`: minutes of learning a table, or the histories of users, at most. For the same model on any machine, set [`Synthesizer::steps`].
     pub fn max_minutes(mut self, minutes: f64) -> Self {
         self.synthesis.max_minutes = minutes;
         self

@@ -17,10 +17,10 @@ pub(crate) struct Arguments {
     /// The model file to write
     #[arg(long, value_name = "M.twin")]
     out: PathBuf,
-    /// autoregressive, interpolate, replicate or independent [default: the project's, else the best for its tables]
+    /// autoregressive, interpolate, replicate or independent [default: the project's, else autoregressive]
     #[arg(long)]
     method: Option<String>,
-    /// Size of a learned model: small (trees), base or large (trees and a network: slower, closer) [default: the project's, else small]
+    /// Size of a learned model: small (minutes on a CPU), base or large (slower, closer) [default: the project's, else small]
     #[arg(long, value_parser = preset)]
     preset: Option<Preset>,
     /// Stop learning a table after this many minutes, but not before a first model [default: the project's, else 10]

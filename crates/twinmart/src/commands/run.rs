@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The run's folder: twin/, model.twin, report.html, report.json, run.jsonl
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// autoregressive, interpolate, replicate or independent [default: the project's, else the best for its tables]
+    /// autoregressive, interpolate, replicate or independent [default: the project's, else autoregressive]
     #[arg(long)]
     method: Option<String>,
     /// Users (rows, for one table) of the twin [default: as many as were learned from]
