@@ -24,6 +24,32 @@ use twinmart_density::{Fitting, UNKNOWN};
 use twinmart_encode::codes::{Codes, SubColumn};
 use twinmart_tables::{Draws, Error, Progress, Result, Stream};
 
+/// How long a row model may learn, and from how much.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Rounds or steps; 0 = until the held-out likelihood stops improving.
+    pub(crate) steps: u64,
+    pub(crate) minutes: f64,
+    /// Rows that are learned from, at most.
+    pub(crate) rows: usize,
+}
+
+impl Effort {
+    /// All that the settings allow.
+    pub(crate) fn whole(manifest: &Manifest) -> Effort {
+        let settings = &manifest.settings;
+        Effort { steps: settings.steps, minutes: settings.max_minutes, rows: usize::MAX }
+    }
+
+    /// The effort for what stands beside histories: a part of the time, and steps are not counted for it.
+    pub(crate) fn beside_histories(manifest: &Manifest) -> Effort {
+        Effort { steps: 0, minutes: 0.2 * manifest.settings.max_minutes, rows: ROWS_BESIDE_HISTORIES }
+    }
+}
+
+/// Users or events whose attributes are learned beside histories, at most: few columns need no more.
+const ROWS_BESIDE_HISTORIES: usize = 40_000;
+
 /// A learned model of one table's rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Autoregressive {
@@ -38,13 +64,14 @@ impl Autoregressive {
         subjects: &[u64],
         spec: &TableSpec,
         manifest: &Manifest,
+        effort: Effort,
         progress: &Progress,
     ) -> Result<Autoregressive> {
-        let deadline = Instant::now() + Duration::from_secs_f64(manifest.settings.max_minutes * 60.0);
+        let deadline = Instant::now() + Duration::from_secs_f64(effort.minutes * 60.0);
         let draws = Draws::new(manifest.seed);
         let encoding = RowEncoding::of(rows.columns(), subjects, spec, manifest, progress)?;
         let sub_columns = encoding.sub_columns();
-        let wanted = Trees::rows_wanted(&sub_columns);
+        let wanted = Trees::rows_wanted(&sub_columns).min(effort.rows);
         let chosen = sample_of_people(subjects, wanted, draws, &spec.name);
         let take_chosen = |array: &ArrayRef| match &chosen {
             Some(chosen) => Ok(take(array, chosen, None)?),
@@ -57,15 +84,15 @@ impl Autoregressive {
         };
         let codes = encoding.encode(&learned)?;
         drop(learned);
-        let steps = manifest.settings.steps;
+        let steps = effort.steps;
         let fitting = Fitting { draws, steps, deadline: Some(deadline), progress: progress.clone() };
         let density = Density::fit(&codes, &subjects, &fitting, manifest.settings.preset)?;
         if density.is_unfinished() && steps == 0 {
             let advice = match density.steps() {
-                Some(reached) => {
+                Some(reached) if effort.rows == usize::MAX => {
                     format!(" after {reached} steps; --steps {reached} repeats this model exactly")
                 }
-                None => "; more minutes may make a better model".into(),
+                _ => "; more minutes may make a better model".into(),
             };
             progress.warn(&format!(
                 "{}: learning was stopped by max_minutes = {}{advice}",

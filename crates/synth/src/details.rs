@@ -8,7 +8,7 @@
 //! What is usual of an item or a user is a cell of the column's encoding: the middle one where cells are ordered, else the most
 //! frequent one. That of a user is drawn with the user's plan.
 
-use crate::autoregressive::Autoregressive;
+use crate::autoregressive::{Autoregressive, Effort};
 use crate::behaviour::Layout;
 use crate::container::{Entries, not_a_model};
 use crate::encoded::RowEncoding;
@@ -118,7 +118,8 @@ impl Details {
         let (spec, schema) = context_spec(&manifest.tables[layout.events], &columns, &ordered, &events.schema);
         let rows = RecordBatch::try_new(schema.clone(), context.into_iter().chain(values).collect())?;
         let subjects: Vec<u64> = user_of.iter().map(|u| u64::from(*u)).collect();
-        let model = Autoregressive::fit(&rows, &subjects, &spec, manifest, progress)?;
+        let model =
+            Autoregressive::fit(&rows, &subjects, &spec, manifest, Effort::beside_histories(manifest), progress)?;
         let usual_columns = of_user
             .into_iter()
             .map(|column| Arc::new(column.into_iter().map(|u| u.map(i64::from)).collect::<Int64Array>()) as ArrayRef);

@@ -8,7 +8,7 @@
 //!
 //! No part holds a training row: see [`Autoregressive`] and [`EventModel`].
 
-use crate::autoregressive::Autoregressive;
+use crate::autoregressive::{Autoregressive, Effort};
 use crate::behaviour::Layout;
 use crate::container::{Entries, not_a_model};
 use crate::density::{from_bytes, to_bytes};
@@ -108,11 +108,12 @@ impl Learned {
         let rows = concat_batches(&users.schema, &users.batches)?;
         let rows = RecordBatch::try_new(schema.clone(), rows.columns().iter().cloned().chain(columns).collect())?;
         let people: Vec<u64> = (0..rows.num_rows() as u64).collect();
-        let model = Autoregressive::fit(&rows, &people, &spec, manifest, progress)?;
+        let model = Autoregressive::fit(&rows, &people, &spec, manifest, Effort::beside_histories(manifest), progress)?;
         let own = manifest.tables[layout.users].columns.len();
         let profiles = profiles(&model, &model.encode(rows.columns())?, own);
 
-        let minutes = Duration::from_secs_f64(manifest.settings.max_minutes * 60.0);
+        // The rest is for what follows the learning.
+        let minutes = Duration::from_secs_f64(0.85 * manifest.settings.max_minutes * 60.0);
         let fitting = Fitting {
             draws,
             care,

@@ -1,6 +1,6 @@
 //! Models of plain tables, row by row: one of the methods, then keys and references on top.
 
-use crate::autoregressive::Autoregressive;
+use crate::autoregressive::{Autoregressive, Effort};
 use crate::container::{Entries, not_a_model};
 use crate::independent::IndependentRows;
 use crate::interpolate::Interpolated;
@@ -57,9 +57,14 @@ impl RowModel {
                 RowModel::Replicate(Bootstrap::new(rows, weights)?)
             }
             Method::Interpolate => RowModel::Interpolate(Interpolated::fit(rows, subjects, spec, manifest, progress)?),
-            Method::Autoregressive => {
-                RowModel::Autoregressive(Box::new(Autoregressive::fit(&rows, subjects, spec, manifest, progress)?))
-            }
+            Method::Autoregressive => RowModel::Autoregressive(Box::new(Autoregressive::fit(
+                &rows,
+                subjects,
+                spec,
+                manifest,
+                Effort::whole(manifest),
+                progress,
+            )?)),
             Method::Independent => RowModel::Independent(IndependentRows::fit(&rows, subjects, spec, manifest, &[])?),
         })
     }
