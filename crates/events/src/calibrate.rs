@@ -90,7 +90,7 @@ pub(crate) fn calibrate(
     let clock = model.clock.clone();
     let real: Vec<Vec<[f32; GATES]>> = users
         .par_iter()
-        .map(|user| features_of(sequences, clock.as_ref(), &memories[folds[*user]], *user, model.sizes.items))
+        .map(|user| features_of(sequences, clock.as_ref(), &memories[folds[*user]], *user, model.sizes.recall()))
         .collect();
     let real = Moments::of(real.iter().flatten());
     let mut popularity = vec![0f64; model.sizes.items];
@@ -111,12 +111,21 @@ pub(crate) fn calibrate(
         drawn_items.iter_mut().for_each(|n| *n *= 0.5);
         drawn.iter().flat_map(|(events, _)| events).for_each(|e| drawn_items[e.item as usize] += 1.0);
         let scale = drawn_items.iter().sum::<f64>() / total;
-        for ((bias, real), drawn) in model.weights[layout.bias.clone()].iter_mut().zip(&popularity).zip(&drawn_items) {
-            *bias += (ITEM_STEP * ((real * scale + ITEM_DOUBT) / (drawn + ITEM_DOUBT)).ln()) as f32;
+        correct(&mut model.weights[layout.bias.clone()], &popularity, &drawn_items, scale);
+        if let Some(clusters) = &model.clusters {
+            let bias = &mut model.weights[layout.cluster_bias.clone()];
+            correct(bias, &clusters.sums(&popularity), &clusters.sums(&drawn_items), scale);
         }
         task.advance(1)?;
     }
     Ok(())
+}
+
+/// Moves biases so that what was drawn too often is drawn less; `scale` real events are one drawn event.
+fn correct(bias: &mut [f32], real: &[f64], drawn: &[f64], scale: f64) {
+    for ((bias, real), drawn) in bias.iter_mut().zip(real).zip(drawn) {
+        *bias += (ITEM_STEP * ((real * scale + ITEM_DOUBT) / (drawn + ITEM_DOUBT)).ln()) as f32;
+    }
 }
 
 /// Users of about [`EVENTS`] events in random order, none of them held out.
@@ -151,10 +160,9 @@ fn features_of(
     clock: Option<&Clock>,
     memory: &Memory,
     user: usize,
-    items: usize,
+    mut recall: Recall,
 ) -> Vec<[f32; GATES]> {
     let range = sequences.of_user(user);
-    let mut recall = Recall::new(items);
     let mut candidates = Candidates::default();
     let feature = |event: usize| {
         if sequences.begins_session(user, event) && event > range.start {

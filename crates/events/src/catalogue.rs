@@ -26,6 +26,11 @@ impl Catalogue {
         Catalogue { offsets, marks: items.concat(), kinds }
     }
 
+    /// A catalogue of which nothing is known but its size.
+    pub(crate) fn without_marks(items: usize) -> Catalogue {
+        Catalogue { offsets: vec![0; items + 1], ..Catalogue::default() }
+    }
+
     /// Number of items.
     pub fn items(&self) -> usize {
         self.offsets.len() - 1
@@ -36,7 +41,8 @@ impl Catalogue {
         self.kinds
     }
 
-    fn of(&self, item: usize) -> &[u32] {
+    /// An item's marks.
+    pub(crate) fn of(&self, item: usize) -> &[u32] {
         &self.marks[self.offsets[item] as usize..self.offsets[item + 1] as usize]
     }
 

@@ -1,9 +1,10 @@
 //! Drawing new histories, event by event, many users in step.
 
 use crate::clock::{Clock, DAY};
+use crate::items::{Choice, Items};
 use crate::layout::{Course, GATES, Head, Known, Layout};
 use crate::model::EventModel;
-use crate::pass::{Network, add_features, item_scores};
+use crate::pass::Network;
 use crate::recall::{Candidates, Memory, Recall};
 use crate::steps::{
     EVENT_CLASSES, HOURS, NEW, SAME, STOP, Step, WEEKDAYS, days_of, event_class, events_of_class, place_class,
@@ -121,14 +122,9 @@ impl EventModel {
     fn draw_with(&self, memory: &Memory, observed: bool, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
         let layout = Layout::new(&self.sizes);
         let decoder = Decoder::new(self.sizes.decoder);
-        let vectors = self.catalogue.vectors(&layout, &self.weights);
-        let network = Network {
-            sizes: &self.sizes,
-            layout: &layout,
-            decoder: &decoder,
-            weights: &self.weights,
-            vectors: &vectors,
-        };
+        let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), &self.weights);
+        let network =
+            Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights: &self.weights, items: &items };
         let blocks = plans.par_chunks(BLOCK).zip(streams.par_chunks_mut(BLOCK)).with_max_len(1);
         blocks.flat_map_iter(|(plans, streams)| self.draw_block(&network, (memory, observed), plans, streams)).collect()
     }
@@ -147,7 +143,7 @@ impl EventModel {
             taste: self.tastes.draw(plan.group.min(self.groups() - 1), stream),
             stream,
             user,
-            recall: Recall::new(self.sizes.items),
+            recall: self.sizes.recall(),
             events: Vec::new(),
             observed: Vec::new(),
             step: Step::start(plan.season.min(self.sizes.seasons - 1)),
@@ -183,8 +179,7 @@ impl EventModel {
         let (layout, sizes, weights) = (network.layout, network.sizes, network.weights);
         let width = layout.width;
         let item = |drawing: &Drawing| drawing.events.last().map_or(sizes.items, |e| e.item as usize);
-        let entered: Vec<f32> =
-            alive.iter().flat_map(|d| &network.vectors[item(d) * width..][..width]).copied().collect();
+        let entered = network.items.vectors(&alive.iter().map(item).collect::<Vec<_>>());
         let mut x = linear(&entered, &weights[layout.enter.clone()], width);
         self.add_taste(&mut x, alive, &weights[layout.taste_in.clone()], width);
         let table = &weights[layout.table_in.clone()];
@@ -326,21 +321,20 @@ impl EventModel {
 
     fn draw_items(&self, network: &Network, (memory, observed): (&Memory, bool), alive: &mut [Drawing], z: Vec<f32>) {
         let (layout, weights, width) = (network.layout, network.weights, network.layout.width);
-        let items = self.sizes.items;
         let mut inner = head_scores(&layout.widen, weights, &z, width);
         silu(&mut inner);
         let mut q = z;
         add(&mut q, &linear(&inner, &weights[layout.narrow.clone()], 2 * width));
         let gates = head_scores(&layout.gates, weights, &q, width);
-        let mut odds = item_scores(&network.vectors[..items * width], &weights[layout.bias.clone()], width, &q);
+        let mut scores = network.items.scores(&q);
+        let choices = (scores.len() / alive.len().max(1)).max(1);
         let mut candidates = Candidates::default();
-        for ((drawing, odds), gates) in alive.iter().zip(odds.chunks_exact_mut(items)).zip(gates.chunks_exact(GATES)) {
+        let events = q.chunks_exact(width).zip(gates.chunks_exact(GATES)).zip(scores.chunks_exact_mut(choices));
+        for (drawing, ((q, gates), scores)) in alive.iter_mut().zip(events) {
             drawing.recall.features(memory, &mut candidates);
-            add_features(odds, gates, &candidates, memory.season(drawing.step.season));
-        }
-        softmax_rows(&mut odds, items);
-        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(items)) {
-            let item = pick(odds, drawing.stream) as u32;
+            let season = drawing.step.season;
+            let choice = Choice { q, gates, candidates: &candidates, memory, season };
+            let item = network.items.choose(scores, &choice, |odds| pick(odds, drawing.stream)) as u32;
             let session = match drawing.events.last() {
                 None => 0,
                 Some(last) => last.session + u32::from(drawing.step.arrival != SAME),
@@ -351,8 +345,7 @@ impl EventModel {
             let action = drawing.step.action as u32;
             drawing.events.push(NewEvent { item, time: drawing.time, session, action });
             if observed {
-                drawing.recall.features(memory, &mut candidates);
-                let season = memory.season(drawing.step.season)[item as usize];
+                let season = memory.season(season)[item as usize];
                 drawing.observed.push(drawing.recall.features_of(item, &candidates, season));
             }
             drawing.recall.push(item, memory, false);

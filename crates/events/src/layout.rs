@@ -18,6 +18,9 @@ pub(crate) struct Sizes {
     pub(crate) items: usize,
     /// Words and other marks that items share.
     pub(crate) marks: usize,
+    /// Clusters of items; 0 where every choice is among all items at once.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) clusters: usize,
     pub(crate) arrivals: usize,
     pub(crate) gaps: usize,
     pub(crate) actions: usize,
@@ -26,6 +29,10 @@ pub(crate) struct Sizes {
     pub(crate) profile: Vec<usize>,
     /// Numbers of a user's taste.
     pub(crate) taste: usize,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Scores of some choices: `x · weights + bias`.
@@ -45,6 +52,9 @@ pub(crate) struct Layout {
     pub(crate) marks: Range<usize>,
     /// `[items]`
     pub(crate) bias: Range<usize>,
+    /// `[clusters, width]` and `[clusters]`: what the items of a cluster share, and how popular they are together.
+    pub(crate) centres: Range<usize>,
+    pub(crate) cluster_bias: Range<usize>,
     /// `[width, width]` from an item's vector to the decoder.
     pub(crate) enter: Range<usize>,
     /// `[taste, width]` to the decoder, and to the choice of an item.
@@ -67,6 +77,8 @@ pub(crate) struct Layout {
     pub(crate) narrow: Range<usize>,
     pub(crate) gates: Head,
     pub(crate) decoder: Range<usize>,
+    /// Parameters before this have a slope at every step. With clusters, the items' own parts lie behind.
+    pub(crate) dense: usize,
     pub(crate) total: usize,
 }
 
@@ -110,11 +122,15 @@ impl Layout {
         step.extend(sizes.profile.iter().map(|values| values + 1));
         let fields_in = starts(&step);
         let rows_in: usize = step.iter().sum();
-        Layout {
+        let own = (sizes.items + 1) * width;
+        let first = (sizes.clusters == 0).then(|| take(own));
+        let mut layout = Layout {
             width,
-            own: take((sizes.items + 1) * width),
+            own: first.clone().unwrap_or_default(),
             marks: take(sizes.marks * width),
             bias: take(sizes.items),
+            centres: take(sizes.clusters * width),
+            cluster_bias: take(sizes.clusters),
             enter: take(width * width),
             taste_in: take(sizes.taste * width),
             taste_out: take(sizes.taste * width),
@@ -131,8 +147,15 @@ impl Layout {
             narrow: take(2 * width * width),
             gates: Head { weights: take(width * GATES), bias: take(GATES) },
             decoder: take(Decoder::new(sizes.decoder).parameters()),
-            total: end,
+            dense: 0,
+            total: 0,
+        };
+        layout.dense = end;
+        if first.is_none() {
+            layout.own = end..end + own;
         }
+        layout.total = end.max(layout.own.end);
+        layout
     }
 
     /// Rows of `table_in` for a history that has come to `step`. `profile` has a value for each field, or `None` where it is

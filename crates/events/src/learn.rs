@@ -1,9 +1,12 @@
 //! Learning: passes over all histories until the held-out users' likelihood stops improving.
 
 use crate::catalogue::Catalogue;
+use crate::clusters::Clusters;
+use crate::items::Items;
 use crate::layout::{Layout, Sizes};
 use crate::pass::{Learning, Losses, Network, People, Window, pass};
 use crate::recall::Memory;
+use crate::slopes::ItemSlopes;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -91,6 +94,7 @@ pub(crate) struct Lesson<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) people: People<'a>,
     pub(crate) catalogue: &'a Catalogue,
+    pub(crate) clusters: Option<&'a Clusters>,
     pub(crate) folds: &'a [usize],
     /// For each fold, what all others say.
     pub(crate) memories: &'a [Memory],
@@ -142,8 +146,8 @@ impl Lesson<'_> {
 
     /// Losses of windows, nothing learned.
     fn look(&self, decoder: &Decoder, weights: &[f32], windows: &[Window]) -> Losses {
-        let vectors = self.catalogue.vectors(self.layout, weights);
-        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, vectors: &vectors };
+        let items = Items::new(self.layout, self.catalogue, self.clusters, weights);
+        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, items: &items };
         let parts: Vec<Losses> = runs(windows, BATCH / PARTS)
             .into_par_iter()
             .map(|run| pass(&network, &self.people, &self.memory(), run, None))
@@ -156,24 +160,25 @@ impl Lesson<'_> {
         &self,
         decoder: &Decoder,
         adam: &mut Adam,
-        gradients: &mut [Vec<f32>],
+        (gradients, own): (&mut [Vec<f32>], &mut [ItemSlopes]),
         batch: &[Window],
         (care, rates): (Care, Rates),
         streams: impl Fn(u64) -> Stream + Sync,
     ) -> Losses {
         let weights = &adam.weights;
-        let vectors = self.catalogue.vectors(self.layout, weights);
-        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, vectors: &vectors };
+        let items = Items::new(self.layout, self.catalogue, self.clusters, weights);
+        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, items: &items };
         let places: usize = batch.iter().map(|w| w.places.end - w.asked).sum();
         let parts = runs(batch, places.div_ceil(PARTS));
         let losses: Vec<Losses> = parts
             .par_iter()
-            .zip(gradients.par_iter_mut())
+            .zip(gradients.par_iter_mut().zip(own.par_iter_mut()))
             .enumerate()
             .with_max_len(1)
-            .map(|(part, (windows, gradient))| {
+            .map(|(part, (windows, (gradient, own)))| {
                 gradient.fill(0.0);
-                let learning = Learning { gradient, stream: streams(part as u64), care };
+                own.clear();
+                let learning = Learning { gradient, own, stream: streams(part as u64), care };
                 pass(&network, &self.people, &self.memory(), windows, Some(learning))
             })
             .collect();
@@ -183,8 +188,10 @@ impl Lesson<'_> {
             others.iter().for_each(|other| add(sum, &other[chunk << 14..]));
             sum.iter_mut().for_each(|g| *g *= scale);
         });
-        self.catalogue.share_gradient(self.layout, &mut sum[0]);
-        adam.step(&sum[0], rates);
+        if self.clusters.is_none() {
+            self.catalogue.share_gradient(self.layout, &mut sum[0]);
+        }
+        adam.step_with_rows(&sum[0], &ItemSlopes::sum(&own[..parts.len()], scale), rates);
         losses.into_iter().fold(Losses::default(), Losses::add)
     }
 }
@@ -199,7 +206,9 @@ pub(crate) fn learn(lesson: &Lesson, first: Vec<f32>, fitting: &Fitting) -> Resu
     let windows = windows_of(lesson, of_fold(false));
     let held = windows_of(lesson, of_fold(true));
     let mut adam = Adam::new(first);
-    let mut gradients = vec![vec![0f32; lesson.layout.total]; PARTS + 1];
+    let mut gradients = vec![vec![0f32; lesson.layout.dense]; PARTS + 1];
+    let own = lesson.clusters.map_or(0, |_| lesson.sizes.items + 1);
+    let mut own = vec![ItemSlopes::new(own, lesson.layout.width); PARTS + 1];
     let mut best = Learned { weights: adam.weights.clone(), steps: 0, unfinished: false };
     let (mut lowest, mut rate, mut falls) = (f64::INFINITY, RATES.rate, 0);
     let task = fitting.progress.start("learning histories", None, "events");
@@ -212,7 +221,7 @@ pub(crate) fn learn(lesson: &Lesson, first: Vec<f32>, fitting: &Fitting) -> Resu
             let warm = ((adam.steps + 1) as f32 / WARM_UP as f32).min(1.0);
             let rates = Rates { rate: rate * warm, decay: fitting.care.decay, ..RATES };
             let streams = |part: u64| family.row((number as u64) << 8 | part);
-            lesson.step(&decoder, &mut adam, &mut gradients, batch, (fitting.care, rates), streams);
+            lesson.step(&decoder, &mut adam, (&mut gradients, &mut own), batch, (fitting.care, rates), streams);
             task.advance(batch.iter().map(|w| (w.places.end - w.asked) as u64).sum())?;
             told = fitting.steps > 0 && adam.steps >= fitting.steps;
             late = fitting.deadline.is_some_and(|deadline| Instant::now() >= deadline);

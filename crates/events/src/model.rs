@@ -3,7 +3,9 @@
 use crate::calibrate::calibrate;
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SECOND_CLASSES};
+use crate::clusters::Clusters;
 use crate::draw::Plan;
+use crate::items::MOST_AT_ONCE;
 use crate::layout::{Layout, Sizes};
 use crate::learn::{FOLDS, Fitting, Lesson, folds, learn};
 use crate::pass::People;
@@ -34,6 +36,8 @@ pub struct EventModel {
     pub(crate) sizes: Sizes,
     pub(crate) clock: Option<Clock>,
     pub(crate) catalogue: Catalogue,
+    /// Of the items, where they are too many to choose among all at once.
+    pub(crate) clusters: Option<Clusters>,
     pub(crate) tastes: Tastes,
     pub(crate) memory: Memory,
     pub(crate) weights: Vec<f32>,
@@ -47,6 +51,9 @@ pub struct Structure {
     sizes: Sizes,
     clock: Option<Clock>,
     catalogue: Catalogue,
+    /// `[items]` the cluster of each, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    clusters: Vec<u32>,
     tastes: Tastes,
     steps: u64,
     unfinished: bool,
@@ -68,15 +75,37 @@ impl EventModel {
         shape: Shape,
         fitting: &Fitting,
     ) -> Result<EventModel> {
+        EventModel::fit_at_once(sequences, catalogue, summary, profiles, shape, fitting, MOST_AT_ONCE)
+    }
+
+    /// As [`EventModel::fit`]; choices are among at most `most` items at once.
+    pub(crate) fn fit_at_once(
+        sequences: &Sequences,
+        mut catalogue: Catalogue,
+        summary: &Summary,
+        profiles: &Profiles,
+        shape: Shape,
+        fitting: &Fitting,
+        most: usize,
+    ) -> Result<EventModel> {
         let threshold = PersonThreshold::draw(fitting.draws.stream("events.threshold").next_u64());
         let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
         let season = |event: &i64| clock.as_ref().map_or(0, |c| c.moment(*event).season);
         let season: Vec<usize> = sequences.time.iter().map(season).collect();
+        let enough = |people: usize| threshold.allows(people);
+        let (mut clusters, mut places) = (None, Vec::new());
+        if catalogue.items() > most {
+            let found = Clusters::of(sequences, &catalogue, enough, fitting.draws, &fitting.progress)?;
+            (clusters, places) = (Some(found.0), found.1);
+            // What marks say is now in the items' places.
+            catalogue = Catalogue::without_marks(catalogue.items());
+        }
         let fields: Vec<Vec<u32>> = std::iter::once(&summary.group).chain(&profiles.fields).cloned().collect();
         let sizes = Sizes {
             decoder: shape,
             items: catalogue.items(),
             marks: catalogue.kinds(),
+            clusters: clusters.as_ref().map_or(0, Clusters::count),
             arrivals: arrivals(clock.as_ref()),
             gaps: SECOND_CLASSES,
             actions: sequences.action.iter().max().map_or(1, |a| *a as usize + 1),
@@ -86,8 +115,8 @@ impl EventModel {
         };
         let folds = folds(sequences.users(), fitting.draws);
         let remembered = |learned: &(dyn Fn(usize) -> bool + Sync)| {
-            let enough = |people: usize| threshold.allows(people);
-            Memory::of(sequences, sizes.items, &season, sizes.seasons, learned, &enough)
+            let memory = Memory::of(sequences, sizes.items, &season, sizes.seasons, learned, &enough);
+            memory.in_clusters(clusters.as_ref())
         };
         let memories: Vec<Memory> =
             (0..=FOLDS).map(|fold| remembered(&|user| folds[user] != fold && folds[user] != FOLDS)).collect();
@@ -98,23 +127,25 @@ impl EventModel {
             layout: &layout,
             people,
             catalogue: &catalogue,
+            clusters: clusters.as_ref(),
             folds: &folds,
             memories: &memories,
         };
-        let first = first_weights(&sizes, &layout, sequences, fitting.draws);
+        let placed = clusters.as_ref().map(|clusters| (clusters, &places[..]));
+        let first = first_weights(&sizes, &layout, sequences, placed, fitting.draws);
         let learned = learn(&lesson, first, fitting)?;
         let tastes = summary.tastes.clone();
         let (weights, steps, unfinished) = (learned.weights, learned.steps, learned.unfinished);
         let memory = Memory::default();
-        let mut model = EventModel { sizes, clock, catalogue, tastes, memory, weights, steps, unfinished };
+        let mut model = EventModel { sizes, clock, catalogue, clusters, tastes, memory, weights, steps, unfinished };
         let plan = |user: usize| {
             let profile = profiles.fields.iter().map(|f| Some(f[user] as usize)).collect();
             Plan { profile, ..summary.plan(user) }
         };
         calibrate(&mut model, sequences, &plan, (&folds, &memories), fitting.draws, &fitting.progress)?;
         drop(memories);
-        let enough = |people: usize| threshold.allows(people);
-        model.memory = Memory::of(sequences, model.sizes.items, &season, model.sizes.seasons, &|_| true, &enough);
+        let memory = Memory::of(sequences, model.sizes.items, &season, model.sizes.seasons, &|_| true, &enough);
+        model.memory = memory.in_clusters(model.clusters.as_ref());
         Ok(model)
     }
 
@@ -124,6 +155,7 @@ impl EventModel {
             sizes: self.sizes.clone(),
             clock: self.clock.clone(),
             catalogue: self.catalogue.clone(),
+            clusters: self.clusters.as_ref().map_or(Vec::new(), |clusters| clusters.of_items().to_vec()),
             tastes: self.tastes.clone(),
             steps: self.steps,
             unfinished: self.unfinished,
@@ -135,7 +167,7 @@ impl EventModel {
 
     /// The model that these parts are of; `None` where they contradict themselves or each other.
     pub fn from_parts(structure: Structure, mut numbers: Vec<f32>, places: &[u32]) -> Option<EventModel> {
-        let Structure { sizes, clock, catalogue, tastes, steps, unfinished } = structure;
+        let Structure { sizes, clock, catalogue, clusters, tastes, steps, unfinished } = structure;
         let counts = [sizes.items, sizes.marks, sizes.arrivals, sizes.actions, sizes.seasons, sizes.taste];
         let fits = sizes.decoder.is_sound()
             && counts.iter().chain(&sizes.profile).all(|count| *count <= MOST_VALUES)
@@ -146,14 +178,22 @@ impl EventModel {
             && (catalogue.items(), catalogue.kinds()) == (sizes.items, sizes.marks)
             && clock.as_ref().is_none_or(Clock::is_sound)
             && sizes.seasons == clock.as_ref().map_or(1, Clock::seasons)
+            && clusters.len() == if sizes.clusters == 0 { 0 } else { sizes.items }
+            && (sizes.clusters == 0 || sizes.marks == 0)
             && (sizes.arrivals, sizes.gaps) == (arrivals(clock.as_ref()), SECOND_CLASSES)
             && numbers.iter().all(|number| number.is_finite());
-        let weights = fits.then(|| Layout::new(&sizes).total)?;
+        let clusters = match sizes.clusters {
+            _ if !fits => return None,
+            0 => None,
+            count => Some(Clusters::restore(clusters, count)?),
+        };
+        let weights = Layout::new(&sizes).total;
         if weights > numbers.len() {
             return None;
         }
         let memory = Memory::restore(&numbers.split_off(weights), places, sizes.items, sizes.seasons)?;
-        Some(EventModel { sizes, clock, catalogue, tastes, memory, weights: numbers, steps, unfinished })
+        let memory = memory.in_clusters(clusters.as_ref());
+        Some(EventModel { sizes, clock, catalogue, clusters, tastes, memory, weights: numbers, steps, unfinished })
     }
 
     /// Values of each field of the profiles it was learned with.
@@ -203,8 +243,17 @@ pub(crate) fn clock_of(sequences: &Sequences, threshold: PersonThreshold) -> Clo
     Clock::of(&sessions, &sequences.time, |people| threshold.allows(people))
 }
 
+/// Standard deviation of the numbers of items' vectors where their places are known.
+const FIRST_SIZE: f32 = 0.15;
+
 /// Where learning starts: items by their popularity, everything else nearly silent.
-fn first_weights(sizes: &Sizes, layout: &Layout, sequences: &Sequences, draws: Draws) -> Vec<f32> {
+fn first_weights(
+    sizes: &Sizes,
+    layout: &Layout,
+    sequences: &Sequences,
+    clusters: Option<(&Clusters, &[f32])>,
+    draws: Draws,
+) -> Vec<f32> {
     let mut stream = draws.stream("events.weights");
     let mut weights = vec![0f32; layout.total];
     let width = layout.width as f32;
@@ -229,8 +278,15 @@ fn first_weights(sizes: &Sizes, layout: &Layout, sequences: &Sequences, draws: D
     let mut counts = vec![0.5f64; sizes.items];
     sequences.item.iter().for_each(|item| counts[*item as usize] += 1.0);
     let total: f64 = counts.iter().sum();
-    for (bias, count) in weights[layout.bias.clone()].iter_mut().zip(&counts) {
-        *bias = (count / total).ln() as f32;
+    let popular = |bias: &mut [f32], counts: &[f64]| {
+        bias.iter_mut().zip(counts).for_each(|(bias, count)| *bias = (count / total).ln() as f32);
+    };
+    popular(&mut weights[layout.bias.clone()], &counts);
+    if let Some((clusters, places)) = clusters {
+        popular(&mut weights[layout.cluster_bias.clone()], &clusters.sums(&counts));
+        let (centres, own) = clusters.vectors(places, layout.width, FIRST_SIZE, &mut draws.stream("events.places"));
+        weights[layout.centres.clone()].copy_from_slice(&centres);
+        weights[layout.own.clone()][..own.len()].copy_from_slice(&own);
     }
     Decoder::new(sizes.decoder).begin(&mut weights[layout.decoder.clone()], &mut stream);
     weights
@@ -239,3 +295,125 @@ fn first_weights(sizes: &Sizes, layout: &Layout, sequences: &Sequences, draws: D
 /// What features count at first: companions a little, own choices more, what the session has already less than nothing.
 const FIRST_GATES: [f32; crate::layout::GATES] =
     [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.5, 0.5, -1.0, 0.5, 0.5, 0.8];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::items::Items;
+    use crate::learn::Care;
+    use crate::pass::{Losses, Network, Window, pass};
+    use twinmart_tables::{Progress, Stream};
+
+    const ITEMS: usize = 1_000;
+    const TOPICS: u32 = 40;
+    const SHAPE: Shape = Shape { width: 16, heads: 2, layers: 1, hidden: 32, reach: 16 };
+
+    /// Users with two of 40 topics; a session stays in one, whose first items are chosen most.
+    fn shop(users: usize, purpose: &str) -> Sequences {
+        let mut stream: Stream = Draws::new(9).stream(purpose);
+        let mut sequences = Sequences { offsets: vec![0], ..Sequences::default() };
+        for _ in 0..users {
+            let topics = [stream.random_range(0..TOPICS), stream.random_range(0..TOPICS)];
+            for session in 0..stream.random_range(2..6) {
+                let topic = topics[stream.random_range(0..2)];
+                for _ in 0..stream.random_range(2..9) {
+                    let place = (25.0 * stream.random::<f64>().powi(2)) as u32;
+                    sequences.item.push(place * TOPICS + topic);
+                    sequences.session.push(session);
+                }
+            }
+            sequences.offsets.push(sequences.item.len());
+        }
+        sequences.time = (0..sequences.item.len() as i64).collect();
+        sequences.action = vec![0; sequences.item.len()];
+        sequences
+    }
+
+    /// A model of a shop of a thousand items that chooses among `most` at once.
+    fn learned(sequences: &Sequences, most: usize) -> EventModel {
+        let catalogue = Catalogue::new(&(0..ITEMS as u32).map(|i| vec![i % TOPICS % 7]).collect::<Vec<_>>(), 7);
+        let (draws, progress) = (Draws::new(2), Progress::silent());
+        let summary = Summary::of(sequences, ITEMS, Care::default(), draws, &progress).unwrap();
+        let fitting = Fitting { draws, steps: 150, care: Care::default(), deadline: None, progress };
+        let profiles = Profiles::default();
+        EventModel::fit_at_once(sequences, catalogue, &summary, &profiles, SHAPE, &fitting, most).unwrap()
+    }
+
+    /// Nats for each item of users that the model has not seen, who are strangers to it.
+    fn loss(model: &EventModel, sequences: &Sequences) -> f64 {
+        let layout = Layout::new(&model.sizes);
+        let decoder = Decoder::new(SHAPE);
+        let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
+        let network =
+            Network { sizes: &model.sizes, layout: &layout, decoder: &decoder, weights: &model.weights, items: &items };
+        let profile = vec![vec![0; sequences.users()]];
+        let taste = vec![0.0; sequences.users() * model.sizes.taste];
+        let people = People { sequences, clock: None, profile: &profile, taste: &taste };
+        let window = |user| Window { user, places: 0..sequences.of_user(user).len() + 1, asked: 0 };
+        let windows: Vec<Window> = (0..sequences.users()).map(window).collect();
+        let Losses { item, events, .. } = pass(&network, &people, &|_| &model.memory, &windows, None);
+        item / events as f64
+    }
+
+    #[test]
+    fn clusters_learn_what_all_items_at_once_do() {
+        let (seen, unseen) = (shop(900, "seen"), shop(150, "unseen"));
+        let (at_once, in_clusters) = (learned(&seen, ITEMS), learned(&seen, ITEMS - 1));
+        assert!(at_once.clusters.is_none() && in_clusters.clusters.is_some());
+        let mut counts = vec![0.5f64; ITEMS];
+        seen.item.iter().for_each(|item| counts[*item as usize] += 1.0);
+        let total: f64 = counts.iter().sum();
+        let of_popularity = unseen.item.iter().map(|item| -(counts[*item as usize] / total).ln()).sum::<f64>();
+        let of_popularity = of_popularity / unseen.events() as f64;
+        let (at_once, in_clusters) = (loss(&at_once, &unseen), loss(&in_clusters, &unseen));
+        println!("{of_popularity} {at_once} {in_clusters}");
+        assert!(at_once < of_popularity - 1.0, "{of_popularity} {at_once}");
+        assert!(in_clusters < at_once + 0.1, "{of_popularity} {at_once} {in_clusters}");
+    }
+
+    #[test]
+    fn models_with_clusters_are_the_same_on_any_number_of_threads_and_after_a_file() {
+        let seen = shop(300, "seen");
+        let model = learned(&seen, ITEMS - 1);
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let (again, drawn) = one.install(|| (learned(&seen, ITEMS - 1), draws_of(&model)));
+        assert!(again == model, "one thread learns another model");
+        assert_eq!(drawn, draws_of(&model));
+        let (structure, numbers, places) = model.parts();
+        let restored = EventModel::from_parts(structure, numbers, &places).unwrap();
+        assert!(restored == model);
+        assert_eq!(draws_of(&restored), drawn);
+    }
+
+    fn draws_of(model: &EventModel) -> Vec<Vec<crate::draw::NewEvent>> {
+        let plans: Vec<Plan> = (0..40)
+            .map(|n| Plan { season: 0, size: Some((2, 6 + n % 5)), group: n % model.groups(), profile: Vec::new() })
+            .collect();
+        let family = Draws::new(4).family("drawn", "");
+        let mut streams: Vec<Stream> = (0..plans.len()).map(|n| family.row(n as u64)).collect();
+        let drawn = model.draw(&plans, &mut streams);
+        assert!(drawn.iter().flatten().all(|event| (event.item as usize) < ITEMS));
+        drawn
+    }
+
+    #[test]
+    fn clusters_that_are_no_partition_are_refused() {
+        let (structure, numbers, places) = learned(&shop(100, "seen"), ITEMS - 1).parts();
+        type Change = fn(&mut Structure);
+        let changes: [Change; 7] = [
+            |s| s.clusters[3] = u32::MAX,
+            |s| s.clusters[3] = s.sizes.clusters as u32,
+            |s| s.clusters.iter_mut().for_each(|c| *c = 0),
+            |s| s.clusters.truncate(ITEMS - 1),
+            |s| s.clusters.clear(),
+            |s| s.sizes.clusters = 0,
+            |s| s.sizes.clusters = usize::MAX,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut structure = structure.clone();
+            change(&mut structure);
+            assert!(EventModel::from_parts(structure, numbers.clone(), &places).is_none(), "change {number}");
+        }
+        assert!(EventModel::from_parts(structure, numbers, &places).is_some());
+    }
+}

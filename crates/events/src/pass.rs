@@ -4,21 +4,23 @@
 //! item vector · enter + fields + taste ─► decoder ─► h            one row for each place in a history
 //! h ─► next arrival;  h + arrival ─► gap, hour;  … ─► action      each decision is added before the next one
 //! z = h + all decisions + taste;  q = z + narrow · silu(widen · z)
-//! q · v_i + b_i + gates(q) · features_i ─► softmax ─► item
+//! q, gates(q) ─► item                                             see `items`
 //! ```
 
 use crate::clock::Clock;
+use crate::items::{Choice, Items, Part, PartSlopes, slopes_of_choices};
 use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
 use crate::learn::Care;
-use crate::recall::{Candidates, FEATURES, Memory, Recall, TRACE_LENGTH};
+use crate::recall::{Candidates, Memory, Recall, TRACE_LENGTH};
 use crate::sequences::Sequences;
+use crate::slopes::ItemSlopes;
 use crate::steps::{EVENT_CLASSES, SAME, STOP, Step, days_of, steps_of};
 use crate::taste::normal;
 use rand::Rng;
 use std::ops::Range;
 use twinmart_nets::decoder::{Decoder, Dropout, Kept, silu, silu_back};
 use twinmart_nets::exponential::softmax_rows;
-use twinmart_nets::matrix::{add, dot, linear, linear_back, multiply, multiply_add, rows, rows_mut};
+use twinmart_nets::matrix::{add, linear, linear_back, multiply_add, rows, rows_mut};
 use twinmart_tables::Stream;
 
 /// Events whose items are scored together.
@@ -52,15 +54,15 @@ pub(crate) struct Network<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) decoder: &'a Decoder,
     pub(crate) weights: &'a [f32],
-    /// `[items + 1, width]`
-    pub(crate) vectors: &'a [f32],
+    pub(crate) items: &'a Items<'a>,
 }
 
 /// How a pass learns.
 #[derive(Debug)]
 pub(crate) struct Learning<'a> {
-    /// Added to.
+    /// Added to; see [`PartSlopes`].
     pub(crate) gradient: &'a mut [f32],
+    pub(crate) own: &'a mut ItemSlopes,
     pub(crate) stream: Stream,
     pub(crate) care: Care,
 }
@@ -130,6 +132,7 @@ fn inputs<'m>(
 ) -> Inputs {
     let (sizes, layout) = (network.sizes, network.layout);
     let mut out = Inputs { windows: windows.iter().map(|w| w.places.len()).collect(), ..Inputs::default() };
+    let mut recall = sizes.recall();
     for window in windows {
         let Window { user, ref places, asked } = *window;
         let range = people.sequences.of_user(user);
@@ -171,15 +174,15 @@ fn inputs<'m>(
                 out.users.push(user);
             }
         }
-        remember(people.sequences, window, memory(user), sizes.items, &mut out.candidates);
+        remember(people.sequences, window, memory(user), &mut recall, &mut out.candidates);
     }
     out
 }
 
 /// What comes to mind at each of the window's places that are asked for an event.
-fn remember(sequences: &Sequences, window: &Window, memory: &Memory, items: usize, out: &mut Vec<Candidates>) {
+fn remember(sequences: &Sequences, window: &Window, memory: &Memory, recall: &mut Recall, out: &mut Vec<Candidates>) {
     let range = sequences.of_user(window.user);
-    let mut recall = Recall::new(items);
+    recall.clear();
     for place in 0..window.places.end.min(range.len()) {
         let event = range.start + place;
         if place > 0 && sequences.begins_session(window.user, event) {
@@ -206,17 +209,6 @@ fn scores_back(head: &Head, weights: &[f32], x: &[f32], width: usize, slope: &[f
     slope.chunks_exact(head.bias.len()).for_each(|row| add(&mut gradient[head.bias.clone()], row));
     let place = head.weights.clone();
     linear_back(x, &weights[place.clone()], width, slope, &mut gradient[place])
-}
-
-/// Odds of choices as slopes of their loss, in place; the answer is the loss. `targets` has one for each row.
-fn choose(odds: &mut [f32], choices: usize, targets: impl Iterator<Item = usize>) -> f64 {
-    softmax_rows(odds, choices);
-    let mut loss = 0.0;
-    for (odds, target) in odds.chunks_exact_mut(choices).zip(targets) {
-        loss -= f64::from(odds[target].max(1e-30)).ln();
-        odds[target] -= 1.0;
-    }
-    loss
 }
 
 /// Rows of `x` at some places.
@@ -246,23 +238,23 @@ pub(crate) fn pass<'m>(
     let arrivals = Arrivals::of(network, people, &inputs, way.states(), &mut losses);
     let decisions = Decisions::of(network, people, &inputs, way.states(), &mut losses);
     let query = Query::of(network, &decisions.x, &mut learning);
-    let mut items = ItemPass {
-        vectors: &network.vectors[..network.sizes.items * network.layout.width],
-        bias: &network.weights[network.layout.bias.clone()],
-        width: network.layout.width,
-        slope_q: vec![0f32; query.q.len()],
-        slope_gates: vec![0f32; query.gates.len()],
-    };
+    let (mut slope_q, mut slope_gates) = (vec![0f32; query.q.len()], vec![0f32; query.gates.len()]);
+    let width = network.layout.width;
     for block in (0..inputs.events.len()).step_by(BLOCK) {
         let range = block..(block + BLOCK).min(inputs.events.len());
-        let part = Part::of(people, memory, &inputs, &query, range.clone());
-        losses.item += items.run(range, &part, learning.as_mut().map(|l| &mut *l.gradient), network.layout);
+        let slopes = learning.as_mut().map(|l| PartSlopes {
+            q: &mut slope_q[range.start * width..range.end * width],
+            gates: &mut slope_gates[range.start * GATES..range.end * GATES],
+            gradient: &mut *l.gradient,
+            own: &mut *l.own,
+        });
+        losses.item += network.items.loss(&part(people, memory, &inputs, &query, range), slopes);
     }
-    let Some(Learning { gradient, .. }) = learning else { return losses };
-    let slope = query.back(network, items.slope_q, &items.slope_gates, gradient);
+    let Some(Learning { gradient, own, .. }) = learning else { return losses };
+    let slope = query.back(network, slope_q, &slope_gates, gradient);
     let mut slope_states = decisions.back(network, &inputs, slope, gradient);
     arrivals.back(network, &inputs, &mut slope_states, gradient);
-    way.back(network, &inputs, &slope_states, gradient);
+    way.back(network, &inputs, &slope_states, gradient, own);
     losses
 }
 
@@ -301,7 +293,7 @@ impl Way {
     fn of(network: &Network, inputs: &Inputs, learning: &mut Option<Learning<'_>>) -> Way {
         let Network { layout, decoder, weights, .. } = *network;
         let width = layout.width;
-        let mut entered = gather(network.vectors, width, &inputs.items);
+        let mut entered = network.items.vectors(&inputs.items);
         let kept = leave_out(learning, &mut entered);
         let mut x = linear(&entered, &weights[layout.enter.clone()], width);
         add_taste(network, &mut x, &inputs.taste, &layout.taste_in);
@@ -319,7 +311,14 @@ impl Way {
         self.decoded.states()
     }
 
-    fn back(&self, network: &Network, inputs: &Inputs, slope_states: &[f32], gradient: &mut [f32]) {
+    fn back(
+        &self,
+        network: &Network,
+        inputs: &Inputs,
+        slope_states: &[f32],
+        gradient: &mut [f32],
+        own: &mut ItemSlopes,
+    ) {
         let Network { layout, decoder, weights, .. } = *network;
         let width = layout.width;
         let place = layout.decoder.clone();
@@ -334,9 +333,7 @@ impl Way {
         let weights = &weights[place.clone()];
         let mut back = linear_back(&self.entered, weights, width, &slope, &mut gradient[place]);
         self.kept.apply(&mut back);
-        for (item, slope) in inputs.items.iter().zip(back.chunks_exact(width)) {
-            add(&mut gradient[layout.own.start + item * width..][..width], slope);
-        }
+        network.items.vectors_back(&inputs.items, &back, gradient, own);
     }
 }
 
@@ -402,7 +399,7 @@ impl<'a> Decisions<'a> {
             decision.x = gather(&x, width, &decision.places);
             decision.slope = scores(decision.head, weights, &decision.x, width);
             let choices = decision.head.bias.len();
-            let loss = choose(&mut decision.slope, choices, decision.targets.iter().copied());
+            let loss = slopes_of_choices(&mut decision.slope, choices, decision.targets.iter().copied());
             if std::ptr::eq(decision.head, &layout.action) { losses.action += loss } else { losses.time += loss }
         }
         know(&mut x, &LAST_KNOWN);
@@ -532,89 +529,26 @@ fn decisions<'a>(layout: &'a Layout, sizes: &Sizes, people: &People, events: &[(
     ]
 }
 
-/// The choice of items.
-struct ItemPass<'a> {
-    /// `[items, width]`
-    vectors: &'a [f32],
-    bias: &'a [f32],
-    width: usize,
-    /// `[events, width]` and `[events, GATES]`
-    slope_q: Vec<f32>,
-    slope_gates: Vec<f32>,
-}
-
-/// Some events of a pass.
-struct Part<'a> {
-    q: &'a [f32],
-    gates: &'a [f32],
-    candidates: &'a [Candidates],
-    /// For each event, how much more popular items are in its season.
-    seasons: Vec<&'a [f32]>,
-    targets: Vec<usize>,
-}
-
-impl<'a> Part<'a> {
-    fn of<'m: 'a>(
-        people: &People,
-        memory: &dyn Fn(usize) -> &'m Memory,
-        inputs: &'a Inputs,
-        query: &'a Query,
-        range: Range<usize>,
-    ) -> Part<'a> {
-        let (events, users) = (&inputs.events[range.clone()], &inputs.users[range.clone()]);
-        let width = query.q.len() / inputs.events.len();
-        Part {
-            q: &query.asking[range.start * width..range.end * width],
-            gates: &query.gates[range.start * GATES..range.end * GATES],
-            candidates: &inputs.candidates[range],
-            seasons: users.iter().zip(events).map(|(user, (_, step))| memory(*user).season(step.season)).collect(),
-            targets: events.iter().map(|(event, _)| people.sequences.item[*event] as usize).collect(),
-        }
-    }
-}
-
-/// Scores of all items, `[events, items]`, for some queries `[events, width]`.
-pub(crate) fn item_scores(vectors: &[f32], bias: &[f32], width: usize, q: &[f32]) -> Vec<f32> {
-    let mut scores = bias.repeat(q.len() / width);
-    multiply_add(rows_mut(&mut scores, bias.len()), rows(q, width), rows(vectors, width).transpose());
-    scores
-}
-
-/// Adds what the features say, weighted by the gates, to one event's scores.
-pub(crate) fn add_features(scores: &mut [f32], gates: &[f32], candidates: &Candidates, season: &[f32]) {
-    scores.iter_mut().zip(season).for_each(|(s, lift)| *s += gates[FEATURES] * lift);
-    for (item, features) in candidates.items.iter().zip(candidates.features.chunks_exact(FEATURES)) {
-        scores[*item as usize] += dot(&gates[..FEATURES], features);
-    }
-}
-
-impl ItemPass<'_> {
-    /// The loss of some events; with a gradient, adds to it and takes note of their slopes.
-    fn run(&mut self, range: Range<usize>, part: &Part, gradient: Option<&mut [f32]>, layout: &Layout) -> f64 {
-        let (items, width) = (self.bias.len(), self.width);
-        let mut odds = item_scores(self.vectors, self.bias, width, part.q);
-        let events = odds.chunks_exact_mut(items).zip(part.gates.chunks_exact(GATES));
-        for (((odds, gates), candidates), season) in events.zip(part.candidates).zip(&part.seasons) {
-            add_features(odds, gates, candidates, season);
-        }
-        let loss = choose(&mut odds, items, part.targets.iter().copied());
-        let Some(gradient) = gradient else { return loss };
-        let slopes = self.slope_gates[range.start * GATES..range.end * GATES].chunks_exact_mut(GATES);
-        for (((odds, slopes), candidates), season) in
-            odds.chunks_exact(items).zip(slopes).zip(part.candidates).zip(&part.seasons)
-        {
-            slopes[FEATURES] = dot(odds, season);
-            for (item, features) in candidates.items.iter().zip(candidates.features.chunks_exact(FEATURES)) {
-                let slope = odds[*item as usize];
-                slopes.iter_mut().zip(features).for_each(|(s, f)| *s += slope * f);
-            }
-            add(&mut gradient[layout.bias.clone()], odds);
-        }
-        let slope_q = &mut self.slope_q[range.start * width..range.end * width];
-        multiply(rows_mut(slope_q, width), rows(&odds, items), rows(self.vectors, width));
-        let own = &mut gradient[layout.own.start..][..items * width];
-        multiply_add(rows_mut(own, width), rows(&odds, items).transpose(), rows(part.q, width));
-        loss
+/// Some events of a pass, for the choice of their items.
+fn part<'a, 'm: 'a>(
+    people: &People,
+    memory: &dyn Fn(usize) -> &'m Memory,
+    inputs: &'a Inputs,
+    query: &'a Query,
+    range: Range<usize>,
+) -> Part<'a> {
+    let width = query.q.len() / inputs.events.len();
+    let choice = |event: usize| Choice {
+        q: &query.asking[event * width..][..width],
+        gates: &query.gates[event * GATES..][..GATES],
+        candidates: &inputs.candidates[event],
+        memory: memory(inputs.users[event]),
+        season: inputs.events[event].1.season,
+    };
+    Part {
+        q: &query.asking[range.start * width..range.end * width],
+        choices: range.clone().map(choice).collect(),
+        targets: range.map(|event| people.sequences.item[inputs.events[event].0] as usize).collect(),
     }
 }
 
@@ -623,6 +557,7 @@ mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
     use crate::clock::DAY;
+    use crate::clusters::Clusters;
     use rand::{RngCore, SeedableRng};
     use twinmart_nets::decoder::Shape;
 
@@ -657,20 +592,27 @@ mod tests {
         memory: Memory,
         sizes: Sizes,
         catalogue: Catalogue,
+        clusters: Option<Clusters>,
         profile: Vec<Vec<u32>>,
         taste: Vec<f32>,
     }
 
     impl Case {
-        fn new() -> Case {
+        /// With clusters, an item of one cluster alone among them.
+        fn new(in_clusters: bool) -> Case {
+            let of_item = (0..ITEMS as u32).map(|item| if item == 4 { 2 } else { item % 2 }).collect();
+            let clusters = in_clusters.then(|| Clusters::restore(of_item, 3).unwrap());
             let sequences = sequences();
             let clock = Clock::of(&[(20 * DAY, true, 0), (23 * DAY, false, 0)], &sequences.time, |_| true);
             let season: Vec<usize> = sequences.time.iter().map(|t| clock.moment(*t).season).collect();
             let memory = Memory::of(&sequences, ITEMS, &season, clock.seasons(), &|_| true, &|people| people > 1);
+            let memory = memory.in_clusters(clusters.as_ref());
+            let marks = if in_clusters { 0 } else { 3 };
             let sizes = Sizes {
                 decoder: Shape { width: 8, heads: 2, layers: 1, hidden: 12, reach: 4 },
                 items: ITEMS,
-                marks: 3,
+                marks,
+                clusters: clusters.as_ref().map_or(0, Clusters::count),
                 arrivals: crate::steps::arrivals(Some(&clock)),
                 gaps: crate::clock::SECOND_CLASSES,
                 actions: 2,
@@ -680,18 +622,18 @@ mod tests {
             };
             let mut stream = Stream::seed_from_u64(2);
             let taste = (0..USERS * 3).map(|_| normal(&mut stream)).collect();
-            let catalogue = Catalogue::new(&(0..ITEMS as u32).map(|i| vec![i % 3]).collect::<Vec<_>>(), 3);
+            let of_item = |i: u32| if in_clusters { Vec::new() } else { vec![i % 3] };
+            let catalogue = Catalogue::new(&(0..ITEMS as u32).map(of_item).collect::<Vec<_>>(), marks);
             let profile = vec![(0..USERS as u32).map(|u| u % 2).collect()];
-            Case { sequences, clock, memory, sizes, catalogue, profile, taste }
+            Case { sequences, clock, memory, sizes, catalogue, clusters, profile, taste }
         }
 
         /// The loss of all histories and its gradient; the strangers and what is left out are the same each time.
         fn loss(&self, weights: &[f32], care: Care) -> (Losses, Vec<f32>) {
             let layout = Layout::new(&self.sizes);
             let decoder = Decoder::new(self.sizes.decoder);
-            let vectors = self.catalogue.vectors(&layout, weights);
-            let network =
-                Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights, vectors: &vectors };
+            let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), weights);
+            let network = Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights, items: &items };
             let people = People {
                 sequences: &self.sequences,
                 clock: Some(&self.clock),
@@ -708,17 +650,38 @@ mod tests {
                     })
                 })
                 .collect();
-            let mut gradient = vec![0f32; layout.total];
-            let learning = Learning { gradient: &mut gradient, stream: Stream::seed_from_u64(3), care };
+            let mut gradient = vec![0f32; layout.dense];
+            let mut own = ItemSlopes::new(ITEMS + 1, layout.width);
+            let stream = Stream::seed_from_u64(3);
+            let learning = Learning { gradient: &mut gradient, own: &mut own, stream, care };
             let losses = pass(&network, &people, &|_| &self.memory, &windows, Some(learning));
-            self.catalogue.share_gradient(&layout, &mut gradient);
+            if in_rows(&layout) {
+                gradient.resize(layout.total, 0.0);
+                for (items, slopes) in ItemSlopes::sum(&[own], 1.0).blocks {
+                    for (item, slope) in items.into_iter().zip(slopes.chunks_exact(layout.width)) {
+                        gradient[layout.own.clone()][item as usize * layout.width..][..layout.width]
+                            .copy_from_slice(slope);
+                    }
+                }
+            } else {
+                self.catalogue.share_gradient(&layout, &mut gradient);
+            }
             (losses, gradient)
         }
     }
 
+    /// True where items' own parts have slopes of their own.
+    fn in_rows(layout: &Layout) -> bool {
+        layout.dense < layout.total
+    }
+
     #[test]
     fn the_gradient_is_that_of_the_loss_in_every_part() {
-        let case = Case::new();
+        [false, true].into_iter().for_each(the_gradient_is_that_of_the_loss);
+    }
+
+    fn the_gradient_is_that_of_the_loss(in_clusters: bool) {
+        let case = Case::new(in_clusters);
         let layout = Layout::new(&case.sizes);
         let mut stream = Stream::seed_from_u64(4);
         let weights: Vec<f32> = (0..layout.total).map(|_| 0.3 * normal(&mut stream)).collect();
@@ -729,6 +692,8 @@ mod tests {
         let parts = [
             layout.own.clone(),
             layout.marks.clone(),
+            layout.centres.clone(),
+            layout.cluster_bias.clone(),
             layout.bias.clone(),
             layout.enter.clone(),
             layout.taste_in.clone(),
@@ -746,7 +711,7 @@ mod tests {
             layout.gates.bias.clone(),
             layout.decoder.clone(),
         ];
-        for part in parts {
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
             let direction: Vec<f32> =
                 part.clone().map(|_| if stream.next_u32() % 2 == 0 { 1.0 } else { -1.0 }).collect();
             let moved = |by: f32| {
@@ -765,7 +730,7 @@ mod tests {
 
     #[test]
     fn windows_share_the_events_of_a_history_among_them() {
-        let case = Case::new();
+        let case = Case::new(false);
         let weights = vec![0.01f32; Layout::new(&case.sizes).total];
         let care = Care { dropout: 0.0, strangers: 0.0, blur: 0.0, ..Care::default() };
         let (losses, _) = case.loss(&weights, care);

@@ -8,6 +8,7 @@
 //!
 //! Only items that anything points to have features, so the cost does not depend on the size of the catalogue.
 
+use crate::clusters::{Clusters, Popularity};
 use crate::counts::{Companions, Reach};
 use crate::sequences::Sequences;
 use std::collections::HashMap;
@@ -85,6 +86,8 @@ pub(crate) struct Memory {
     pub(crate) rarity: Vec<f32>,
     /// `[seasons][items]` the logarithm of how much more popular each item was in a season than in all.
     pub(crate) seasons: Vec<Vec<f32>>,
+    /// What follows from it for clusters of items, where there are any.
+    pub(crate) popularity: Popularity,
 }
 
 /// Events of its overall popularity that each season's popularity starts from.
@@ -119,7 +122,14 @@ impl Memory {
             companions: REACHES.iter().map(|r| Companions::of(sequences, items, *r, learned, enough)).collect(),
             rarity: all.iter().map(|a| (total / a) as f32).collect(),
             seasons: (0..seasons).map(lift).collect(),
+            popularity: Popularity::default(),
         }
+    }
+
+    /// With what follows from it for clusters of items, where there are any.
+    pub(crate) fn in_clusters(self, clusters: Option<&Clusters>) -> Memory {
+        let popularity = clusters.map_or_else(Popularity::default, |clusters| clusters.popularity(&self));
+        Memory { popularity, ..self }
     }
 
     /// Adds everything to lists of numbers.
@@ -144,7 +154,12 @@ impl Memory {
             companions.push(Companions::restore(&mut numbers, &mut places, items)?);
         }
         let is_whole = numbers.is_empty() && places.is_empty() && rarity.iter().all(|r| *r >= 0.0);
-        is_whole.then(|| Memory { companions, rarity: rarity.to_vec(), seasons: lifts })
+        is_whole.then(|| Memory {
+            companions,
+            rarity: rarity.to_vec(),
+            seasons: lifts,
+            popularity: Popularity::default(),
+        })
     }
 
     /// How much more popular each item is in a season, as logarithms.
@@ -167,11 +182,22 @@ struct Entry {
     at: u32,
 }
 
+impl Entry {
+    /// How strongly an item comes to mind: how likely its traces make it; the user's own items come first.
+    fn strength(&self, events: u32) -> f32 {
+        let recency = || self.recency * (-((events - self.at) as f32) / RECENT).exp();
+        let own = if self.before + self.now > 0.0 { 1.0 + recency() } else { 0.0 };
+        self.traces.iter().sum::<f32>() + self.pending + own
+    }
+}
+
 /// One user's state.
 #[derive(Debug, Clone)]
 pub(crate) struct Recall {
     /// For each item its entry, or [`NONE`].
     places: Vec<u32>,
+    /// Items that have features, at most.
+    most: usize,
     entries: Vec<Entry>,
     /// What followed each item in this history.
     followers: HashMap<u32, Vec<u32>>,
@@ -191,9 +217,23 @@ pub(crate) struct Candidates {
 }
 
 impl Recall {
-    /// Nothing yet, of a catalogue of `items`.
-    pub(crate) fn new(items: usize) -> Recall {
-        Recall { places: vec![NONE; items], entries: Vec::new(), followers: HashMap::new(), last: None, events: 0 }
+    /// Nothing yet, of a catalogue of `items`, of which `most` may have features.
+    pub(crate) fn new(items: usize, most: usize) -> Recall {
+        Recall {
+            places: vec![NONE; items],
+            most,
+            entries: Vec::new(),
+            followers: HashMap::new(),
+            last: None,
+            events: 0,
+        }
+    }
+
+    /// Forgets everything, for another history.
+    pub(crate) fn clear(&mut self) {
+        self.entries.drain(..).for_each(|entry| self.places[entry.item as usize] = NONE);
+        self.followers.clear();
+        (self.last, self.events) = (None, 0);
     }
 
     /// Takes note that the next event begins a session.
@@ -260,12 +300,16 @@ impl Recall {
         &mut self.entries[*place as usize]
     }
 
-    /// Drops entries that say nothing.
+    /// Drops entries that say nothing, or less than as many as may have features.
     fn forget(&mut self, memory: &Memory) {
-        let places = &mut self.places;
+        let least = self.least_strength();
+        let (places, events) = (&mut self.places, self.events);
         let mut kept = 0;
         self.entries.retain(|e| {
-            let loud = || e.traces.iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT);
+            let loud = || {
+                e.strength(events) >= least
+                    && e.traces.iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT)
+            };
             let keep = e.before + e.now > 0.0 || loud();
             places[e.item as usize] = if keep { kept } else { NONE };
             kept += u32::from(keep);
@@ -273,21 +317,45 @@ impl Recall {
         });
     }
 
+    /// The strength of the last entry that may have features; nothing where all may.
+    fn least_strength(&self) -> f32 {
+        if self.entries.len() <= self.most {
+            return f32::NEG_INFINITY;
+        }
+        let mut strengths: Vec<f32> = self.entries.iter().map(|e| e.strength(self.events)).collect();
+        *strengths.select_nth_unstable_by(self.most, |a, b| b.total_cmp(a)).1
+    }
+
+    /// Entries that have features: the strongest, in their order; of equal ones the first.
+    fn chosen(&self) -> Vec<u32> {
+        let mut chosen: Vec<u32> = (0..self.entries.len() as u32).collect();
+        if chosen.len() > self.most {
+            let strengths: Vec<f32> = self.entries.iter().map(|e| e.strength(self.events)).collect();
+            let strength = |entry: &u32| strengths[*entry as usize];
+            chosen.select_nth_unstable_by(self.most, |a, b| strength(b).total_cmp(&strength(a)).then(a.cmp(b)));
+            chosen.truncate(self.most);
+            chosen.sort_unstable();
+        }
+        chosen
+    }
+
     /// The features of one item among `candidates`, which come from here.
     pub(crate) fn features_of(&self, item: u32, candidates: &Candidates, season: f32) -> [f32; FEATURES + 1] {
-        let place = self.places[item as usize];
-        let own = (place != NONE).then(|| &candidates.features.as_chunks::<FEATURES>().0[place as usize]);
+        let place = candidates.items.iter().position(|candidate| *candidate == item);
+        let own = place.map(|place| &candidates.features.as_chunks::<FEATURES>().0[place]);
         crate::calibrate::with_season(own, season)
     }
 
     /// The features of the next event's items, in place of what was in `out`.
     pub(crate) fn features(&self, memory: &Memory, out: &mut Candidates) {
+        let chosen = self.chosen();
+        let entries = chosen.iter().map(|entry| &self.entries[*entry as usize]);
         out.items.clear();
-        out.items.extend(self.entries.iter().map(|e| e.item));
+        out.items.extend(entries.clone().map(|e| e.item));
         out.features.clear();
-        out.features.resize(self.entries.len() * FEATURES, 0.0);
+        out.features.resize(chosen.len() * FEATURES, 0.0);
         let followers = self.last.and_then(|last| self.followers.get(&last));
-        for (entry, features) in self.entries.iter().zip(out.features.as_chunks_mut::<FEATURES>().0) {
+        for (entry, features) in entries.zip(out.features.as_chunks_mut::<FEATURES>().0) {
             let rarity = memory.rarity[entry.item as usize];
             // What the session has already is not brought to mind by its companions.
             let open = if entry.now > 0.0 { 0.0 } else { rarity };
@@ -302,7 +370,9 @@ impl Recall {
         logarithms(&mut out.features);
         for follower in followers.into_iter().flatten() {
             // An item of the user's own past is never forgotten.
-            out.features[self.places[*follower as usize] as usize * FEATURES + TRACES + 4] = 1.0;
+            if let Ok(place) = chosen.binary_search(&self.places[*follower as usize]) {
+                out.features[place * FEATURES + TRACES + 4] = 1.0;
+            }
         }
     }
 }
@@ -335,7 +405,7 @@ mod tests {
         };
         let companions =
             REACHES.iter().map(|r| Companions::of(&sequences, 5, *r, &|_| true, &|people| people > 4)).collect();
-        Memory { companions, rarity: vec![5.0; 5], seasons: Vec::new() }
+        Memory { companions, rarity: vec![5.0; 5], ..Memory::default() }
     }
 
     fn feature(recall: &Recall, memory: &Memory, item: u32, which: usize) -> f32 {
@@ -348,7 +418,7 @@ mod tests {
     #[test]
     fn companions_come_to_mind_fade_and_end_with_the_session() {
         let memory = memory();
-        let mut recall = Recall::new(5);
+        let mut recall = Recall::new(5, 5);
         recall.push(0, &memory, false);
         // 12 people less one deviation, of as many and 3.
         let sure = 12.0 - 12f32.sqrt();
@@ -370,7 +440,7 @@ mod tests {
     #[test]
     fn the_users_own_past_is_remembered() {
         let memory = memory();
-        let mut recall = Recall::new(5);
+        let mut recall = Recall::new(5, 5);
         [4, 0, 4].into_iter().for_each(|item| recall.push(item, &memory, true));
         assert_eq!((feature(&recall, &memory, 4, TRACES), feature(&recall, &memory, 4, TRACES + 2)), (0.0, 1.0));
         assert_eq!(feature(&recall, &memory, 0, TRACES + 4), 1.0, "0 once followed 4");

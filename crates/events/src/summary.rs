@@ -131,7 +131,7 @@ fn alike_of_a_size(
 }
 
 /// The distinct items of each user, ascending.
-fn item_sets(sequences: &Sequences) -> Vec<Vec<u32>> {
+pub(crate) fn item_sets(sequences: &Sequences) -> Vec<Vec<u32>> {
     let of_user = |user| {
         let mut set = sequences.item[sequences.of_user(user)].to_vec();
         set.sort_unstable();

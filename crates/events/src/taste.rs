@@ -60,8 +60,8 @@ impl WeightedSets {
         sums
     }
 
-    /// Tastes, `[users, dimensions]`, each of length √dimensions; zeros for users without items.
-    pub(crate) fn tastes(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
+    /// Orthonormal directions of items that explain most of all sets, `[items, dimensions]`.
+    fn axes(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
         let mut axes: Vec<f32> = (0..self.items * dimensions).map(|_| stream.random_range(-1.0..1.0)).collect();
         for _ in 0..ROUNDS {
             let mut places = self.project(&axes, dimensions);
@@ -69,9 +69,28 @@ impl WeightedSets {
             axes = self.gather(&places, dimensions);
         }
         orthonormal(&mut axes, dimensions);
-        let mut tastes = self.project(&axes, dimensions);
+        axes
+    }
+
+    /// Tastes, `[users, dimensions]`, each of length √dimensions; zeros for users without items.
+    pub(crate) fn tastes(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
+        let mut tastes = self.project(&self.axes(dimensions, stream), dimensions);
         tastes.chunks_exact_mut(dimensions).for_each(scale);
         tastes
+    }
+
+    /// Where items lie, `[items, dimensions]`, each direction as long as what it explains of all sets.
+    pub(crate) fn places(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
+        let mut axes = self.axes(dimensions, stream);
+        let mut lengths = vec![0f64; dimensions];
+        for place in self.project(&axes, dimensions).chunks_exact(dimensions) {
+            lengths.iter_mut().zip(place).for_each(|(l, x)| *l += f64::from(*x).powi(2));
+        }
+        let lengths: Vec<f32> = lengths.into_iter().map(|l| l.sqrt() as f32).collect();
+        for axis in axes.chunks_exact_mut(dimensions) {
+            axis.iter_mut().zip(&lengths).for_each(|(x, length)| *x *= length);
+        }
+        axes
     }
 }
 

@@ -35,6 +35,20 @@ pub struct Adam {
     pub steps: u64,
 }
 
+/// Slopes of some rows of a matrix, all other rows having none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowSlopes {
+    /// Numbers of a row.
+    pub width: usize,
+    /// Rows of a block, of which the last one may have fewer.
+    pub block: usize,
+    /// For each block the rows that have slopes, counted from its first row, and their slopes, `[rows, width]`.
+    pub blocks: Vec<(Vec<u32>, Vec<f32>)>,
+}
+
+/// Steps between two looks at the parameters of a matrix with few slopes, for their running mean.
+const SAMPLED: u64 = 8;
+
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.98;
 
@@ -47,9 +61,18 @@ impl Adam {
 
     /// One step along a gradient, which must be finite: one that is not is left out, and the answer is false.
     pub fn step(&mut self, gradient: &[f32], rates: Rates) -> bool {
-        let squares: Vec<f64> =
-            gradient.par_chunks(CHUNK).map(|c| c.iter().map(|g| f64::from(*g) * f64::from(*g)).sum()).collect();
-        let length = squares.iter().sum::<f64>().sqrt() as f32;
+        self.step_with_rows(gradient, &RowSlopes::default(), rates)
+    }
+
+    /// As [`Adam::step`], `gradient` being that of the first parameters and `rows` that of a matrix behind them.
+    ///
+    /// Rows without slopes stay where they are, their running means too (as "lazy" or "sparse" Adam): neither old slopes
+    /// nor decay move what a step did not see, and the step costs what it sees. Only the mean of parameters is one over
+    /// all steps; of the matrix it takes every eighth.
+    pub fn step_with_rows(&mut self, gradient: &[f32], rows: &RowSlopes, rates: Rates) -> bool {
+        let of_all: Vec<f64> = gradient.par_chunks(CHUNK).map(squares).collect();
+        let of_rows: Vec<f64> = rows.blocks.par_iter().map(|(_, slopes)| squares(slopes)).collect();
+        let length = of_all.iter().chain(&of_rows).sum::<f64>().sqrt() as f32;
         if !length.is_finite() {
             return false;
         }
@@ -58,22 +81,75 @@ impl Adam {
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let (first_scale, second_scale) = (1.0 / (1.0 - BETA_1.powi(steps)), 1.0 / (1.0 - BETA_2.powi(steps)));
         let keep = rates.average.min(steps as f32 / (steps as f32 + 20.0));
-        let weights = (self.weights.par_chunks_mut(CHUNK), self.average.par_chunks_mut(CHUNK)).into_par_iter();
-        let moments = (self.first.par_chunks_mut(CHUNK), self.second.par_chunks_mut(CHUNK)).into_par_iter();
-        weights.zip(moments).zip(gradient.par_chunks(CHUNK)).for_each(
-            |(((weights, average), (first, second)), gradient)| {
-                let moments = first.iter_mut().zip(second);
-                for (((w, a), (m, v)), g) in weights.iter_mut().zip(average).zip(moments).zip(gradient) {
-                    let g = g * shorten;
-                    *m = BETA_1 * *m + (1.0 - BETA_1) * g;
-                    *v = BETA_2 * *v + (1.0 - BETA_2) * g * g;
-                    let step = *m * first_scale / ((*v * second_scale).sqrt() + 1e-8);
-                    *w -= rates.rate * (step + rates.decay * *w);
-                    *a = keep * *a + (1.0 - keep) * *w;
-                }
-            },
-        );
+        let change = Change { rates, shorten, first_scale, second_scale };
+        self.change_all(gradient, &change, keep);
+        self.change_rows(gradient.len(), rows, &change);
+        if self.steps.is_multiple_of(SAMPLED) || self.steps < SAMPLED {
+            let since = if self.steps <= SAMPLED { 1 } else { SAMPLED };
+            self.average_from(gradient.len(), keep.powi(since as i32));
+        }
         true
+    }
+
+    fn change_all(&mut self, gradient: &[f32], change: &Change, keep: f32) {
+        let end = gradient.len();
+        let weights = (self.weights[..end].par_chunks_mut(CHUNK), self.average[..end].par_chunks_mut(CHUNK));
+        let moments = (self.first[..end].par_chunks_mut(CHUNK), self.second[..end].par_chunks_mut(CHUNK));
+        let chunks = weights.into_par_iter().zip(moments.into_par_iter()).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|(((weights, average), (first, second)), gradient)| {
+            let moments = first.iter_mut().zip(second);
+            for (((w, a), (m, v)), g) in weights.iter_mut().zip(average).zip(moments).zip(gradient) {
+                change.apply(w, m, v, *g);
+                *a = keep * *a + (1.0 - keep) * *w;
+            }
+        });
+    }
+
+    fn change_rows(&mut self, start: usize, rows: &RowSlopes, change: &Change) {
+        let (width, block) = (rows.width, (rows.block * rows.width).max(1));
+        let weights = self.weights[start..].par_chunks_mut(block);
+        let moments = (self.first[start..].par_chunks_mut(block), self.second[start..].par_chunks_mut(block));
+        weights.zip(moments.into_par_iter()).zip(&rows.blocks).for_each(|((weights, (first, second)), block)| {
+            for (row, slopes) in block.0.iter().zip(block.1.chunks_exact(width)) {
+                let place = *row as usize * width..(*row as usize + 1) * width;
+                let moments = first[place.clone()].iter_mut().zip(&mut second[place.clone()]);
+                for ((w, (m, v)), g) in weights[place].iter_mut().zip(moments).zip(slopes) {
+                    change.apply(w, m, v, *g);
+                }
+            }
+        });
+    }
+
+    /// Moves the mean of the parameters behind `start` towards them.
+    fn average_from(&mut self, start: usize, keep: f32) {
+        let average = self.average[start..].par_chunks_mut(CHUNK);
+        average.zip(self.weights[start..].par_chunks(CHUNK)).for_each(|(average, weights)| {
+            average.iter_mut().zip(weights).for_each(|(a, w)| *a = keep * *a + (1.0 - keep) * *w);
+        });
+    }
+}
+
+fn squares(slopes: &[f32]) -> f64 {
+    slopes.iter().map(|g| f64::from(*g) * f64::from(*g)).sum()
+}
+
+/// What one step does to a parameter.
+struct Change {
+    rates: Rates,
+    /// What the gradient is multiplied with.
+    shorten: f32,
+    first_scale: f32,
+    second_scale: f32,
+}
+
+impl Change {
+    #[inline(always)]
+    fn apply(&self, weight: &mut f32, first: &mut f32, second: &mut f32, slope: f32) {
+        let slope = slope * self.shorten;
+        *first = BETA_1 * *first + (1.0 - BETA_1) * slope;
+        *second = BETA_2 * *second + (1.0 - BETA_2) * slope * slope;
+        let step = *first * self.first_scale / ((*second * self.second_scale).sqrt() + 1e-8);
+        *weight -= self.rates.rate * (step + self.rates.decay * *weight);
     }
 }
 
@@ -101,5 +177,33 @@ mod tests {
         let before = adam.clone();
         assert!(!adam.step(&[f32::NAN, 0.0], RATES));
         assert_eq!(adam, before);
+    }
+
+    #[test]
+    fn rows_with_slopes_move_as_everything_does_and_the_others_stay() {
+        let start: Vec<f32> = (0..14).map(|i| i as f32 * 0.1).collect();
+        let (mut all, mut some) = (Adam::new(start.clone()), Adam::new(start.clone()));
+        // Two parameters before a matrix of six rows in blocks of four; rows 1 and 5 have slopes.
+        let mut gradient = vec![0f32; 14];
+        for step in 0..40 {
+            let slope = |i: usize| (step as f32 * 0.7 + i as f32).sin();
+            for i in [0, 1, 4, 5, 12, 13] {
+                gradient[i] = slope(i);
+            }
+            let blocks = vec![(vec![1], gradient[4..6].to_vec()), (vec![1], gradient[12..14].to_vec())];
+            let rows = RowSlopes { width: 2, block: 4, blocks };
+            assert!(all.step(&gradient, Rates { longest: 1.0, ..RATES }));
+            assert!(some.step_with_rows(&gradient[..2], &rows, Rates { longest: 1.0, ..RATES }));
+        }
+        assert_eq!(all.weights, some.weights);
+        assert_eq!((&all.first, &all.second), (&some.first, &some.second));
+        assert_eq!(all.average[..2], some.average[..2]);
+        // The mean of every eighth step is near that of all.
+        assert!(all.average.iter().zip(&some.average).all(|(a, b)| (a - b).abs() < 0.1));
+        assert!([2, 3, 6, 11].iter().all(|i| (some.average[*i] - start[*i]).abs() < 1e-5));
+        let strange = RowSlopes { width: 2, block: 4, blocks: vec![(vec![0], vec![f32::NAN; 2])] };
+        let before = some.clone();
+        assert!(!some.step_with_rows(&gradient[..2], &strange, RATES));
+        assert_eq!(some, before);
     }
 }

@@ -1,5 +1,6 @@
 //! Products of matrices stored row by row, on one thread.
 
+use crate::vectorized;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -46,7 +47,28 @@ pub fn add(a: &mut [f32], b: &[f32]) {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
 }
 
+vectorized! {
+    /// Adds to `out` the products of `x` with some rows of a table, `[rows, width]`.
+    pub fn add_products<'a>(out: &'a mut [f32], x: &'a [f32], table: &'a [f32], places: &'a [u32]) {
+        for (out, place) in out.iter_mut().zip(places) {
+            *out += dot(x, &table[*place as usize * x.len()..][..x.len()]);
+        }
+    }
+}
+
+vectorized! {
+    /// Adds to `out` some rows of a table, `[rows, width]`, each times its factor.
+    pub fn add_multiples<'a>(out: &'a mut [f32], factors: &'a [f32], table: &'a [f32], places: &'a [u32]) {
+        let width = out.len();
+        for (factor, place) in factors.iter().zip(places) {
+            let row = &table[*place as usize * width..][..width];
+            out.iter_mut().zip(row).for_each(|(out, x)| *out += factor * x);
+        }
+    }
+}
+
 /// The sum of products of two rows, in eight partial sums.
+#[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, rest_a) = a.as_chunks::<8>();
     let (b, rest_b) = b.as_chunks::<8>();
@@ -55,4 +77,27 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
         sums.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (a, b))| *s += a * b);
     }
     sums.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_table_multiply_as_the_whole_table_does() {
+        let table: Vec<f32> = (0..7 * 11).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x: Vec<f32> = (0..11).map(|i| (i as f32 * 1.3).cos()).collect();
+        let places = [6u32, 0, 3, 3];
+        let all = linear(&table, &x, 11);
+        let mut products = vec![1f32; 4];
+        add_products(&mut products, &x, &table, &places);
+        assert!(places.iter().zip(&products).all(|(p, found)| (found - 1.0 - all[*p as usize]).abs() < 1e-5));
+        let factors = [0.5f32, -1.0, 2.0, 0.25];
+        let mut weights = [0f32; 7];
+        places.iter().zip(factors).for_each(|(p, f)| weights[*p as usize] += f);
+        let mut sum = vec![1f32; 11];
+        add_multiples(&mut sum, &factors, &table, &places);
+        let expected = linear(&weights, &table, 7);
+        assert!(sum.iter().zip(expected).all(|(found, x)| (found - 1.0 - x).abs() < 1e-5));
+    }
 }
