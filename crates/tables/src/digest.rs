@@ -24,6 +24,12 @@ impl Digest {
     pub fn number(self, number: u64) -> Self {
         self.bytes(&number.to_le_bytes())
     }
+    /// Adds numbers, each as its bytes (`to_le_bytes`), and how many there are.
+    pub fn list<const BYTES: usize>(mut self, numbers: impl ExactSizeIterator<Item = [u8; BYTES]>) -> Self {
+        self.0.update((numbers.len() as u64).to_le_bytes());
+        numbers.for_each(|number| self.0.update(number));
+        self
+    }
     /// Adds bytes in place (for loops).
     pub fn push(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
@@ -47,5 +53,10 @@ mod tests {
     fn parts_are_separated() {
         assert_ne!(Digest::new("x").text("ab").text("c").finish(), Digest::new("x").text("a").text("bc").finish());
         assert_eq!(Digest::new("x").finish().len(), 64);
+        let lists = |a: &[u32], b: &[u32]| {
+            let bytes = |list: &[u32]| list.iter().map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+            Digest::new("x").list(bytes(a).into_iter()).list(bytes(b).into_iter()).finish()
+        };
+        assert_ne!(lists(&[1, 2], &[3]), lists(&[1], &[2, 3]));
     }
 }

@@ -27,7 +27,7 @@ pub enum Error {
         remedy: String,
     },
     /// The user asked to stop.
-    #[error("interrupted; finished work is kept")]
+    #[error("interrupted")]
     Interrupted,
 }
 

@@ -3,11 +3,13 @@
 //! Data enters as Arrow record batches together with a project file ([`Project`]) and leaves as a [`Shop`]: named
 //! [`Table`]s with [`ColumnKind`]s, roles, keys and references. From the events table of a shop come [`Histories`]
 //! (per-user sequences) and, from those, a [`Split`] (what a model may see, what it is tested on).
-//! The crate also holds the three mechanisms that must exist once only: named random streams ([`Draws`]),
-//! all-or-nothing output ([`AtomicFile`], [`AtomicFolder`]) and progress with interruption ([`Progress`]).
+//! The crate also holds the mechanisms that must exist once only: named random streams ([`Draws`]), all-or-nothing output
+//! ([`AtomicFile`], [`AtomicFolder`]), progress with interruption ([`Progress`]) and what an interrupted run goes on from
+//! ([`Checkpoints`]).
 //!
 //! Light by design: no query engine, no model.
 
+mod checkpoint;
 mod digest;
 mod draws;
 mod error;
@@ -21,6 +23,7 @@ mod split;
 mod table;
 mod writer;
 
+pub use checkpoint::{Checkpoint, Checkpoints, Reading, Writing};
 pub use digest::Digest;
 pub use draws::{DrawFamily, Draws, Stream};
 pub use error::{Error, Problem, Result};

@@ -1,10 +1,12 @@
-//! Progress and interruption, handed down to every long stage.
+//! Progress, interruption and checkpoints, handed down to every long stage.
 //!
-//! A stage calls [`Progress::start`], then [`Task::advance`] as it goes; `advance` also answers whether to stop.
+//! A stage calls [`Progress::start`], then [`Task::advance`] as it goes; `advance` also answers whether to stop. Where
+//! learning is long, [`Progress::checkpoint`] is the place to keep what there is.
 
-use crate::{Error, Result};
+use crate::{Checkpoint, Checkpoints, Digest, Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Where progress goes. Implemented by the silent reporter here and by the terminal in the binary.
 pub trait Reporter: Send + Sync {
@@ -16,6 +18,10 @@ pub trait Reporter: Send + Sync {
     fn finish(&self, task: usize);
     /// Something the user should know; the work goes on.
     fn warn(&self, message: &str);
+    /// Something the user may like to know; nowhere by default.
+    fn note(&self, message: &str) {
+        let _ = message;
+    }
 }
 
 struct Silent;
@@ -28,23 +34,27 @@ impl Reporter for Silent {
     fn warn(&self, _: &str) {}
 }
 
-/// A handle to report progress and to learn of an interruption; cheap to clone.
+/// A handle to report progress, to learn of an interruption and to keep what was learned so far; cheap to clone.
 #[derive(Clone)]
 pub struct Progress {
     reporter: Arc<dyn Reporter>,
     stop: Arc<AtomicBool>,
+    checkpoints: Checkpoints,
 }
 
 impl std::fmt::Debug for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Progress").field("stop", &self.stop).finish_non_exhaustive()
+        f.debug_struct("Progress")
+            .field("stop", &self.stop)
+            .field("checkpoints", &self.checkpoints)
+            .finish_non_exhaustive()
     }
 }
 
 impl Progress {
     /// Reports to `reporter`; stops soon after `stop` becomes true.
     pub fn new(reporter: Arc<dyn Reporter>, stop: Arc<AtomicBool>) -> Self {
-        Progress { reporter, stop }
+        Progress { reporter, stop, checkpoints: Checkpoints::none() }
     }
 
     /// Reports nothing and never stops.
@@ -60,6 +70,31 @@ impl Progress {
     /// Tells the user something; the work goes on.
     pub fn warn(&self, message: &str) {
         self.reporter.warn(message);
+    }
+
+    /// Tells the user something of less weight; the work goes on.
+    pub fn note(&self, message: &str) {
+        self.reporter.note(message);
+    }
+
+    /// The same, with checkpoints of long learning.
+    pub fn keeping(&self, checkpoints: Checkpoints) -> Progress {
+        Progress { checkpoints, ..self.clone() }
+    }
+
+    /// The same for the learners of one table.
+    pub fn of_table(&self, table: &str) -> Progress {
+        self.keeping(self.checkpoints.of_table(table))
+    }
+
+    /// Where a learner keeps what it has, in a table only one by this name; `run` digests all that decides what it learns.
+    pub fn checkpoint(&self, learner: &str, run: impl FnOnce() -> Digest) -> Checkpoint {
+        self.checkpoints.of(learner, run, self)
+    }
+
+    /// How long the learning took, so far, that was read from checkpoints instead of being repeated.
+    pub fn regained(&self) -> Duration {
+        self.checkpoints.regained()
     }
 
     /// [`Error::Interrupted`] once the user asked to stop.
