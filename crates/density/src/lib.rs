@@ -19,7 +19,7 @@ use std::fmt::Debug;
 use std::time::Instant;
 use twinmart_encode::codes::Codes;
 pub use twinmart_encode::codes::UNKNOWN;
-use twinmart_tables::{Draws, Progress, Stream};
+use twinmart_tables::{Digest, Draws, Progress, Stream};
 
 /// A learned joint distribution of the sub-columns of a table.
 pub trait RowDensity: Debug + Send + Sync {
@@ -45,6 +45,22 @@ pub struct Fitting {
     pub deadline: Option<Instant>,
     /// Progress and interruption.
     pub progress: Progress,
+}
+
+impl Fitting {
+    /// Digests all that decides what a family learns of rows, but the time that it may take; `subjects` names the person
+    /// behind each row.
+    pub fn digest(&self, family: &str, codes: &Codes, subjects: &[u64]) -> Digest {
+        let mut digest = Digest::new(family)
+            .number(self.draws.seed())
+            .number(self.steps)
+            .text(&format!("{:?}", codes.sub_columns))
+            .list(subjects.iter().map(|subject| subject.to_le_bytes()));
+        for values in &codes.values {
+            digest = digest.list(values.iter().map(|code| code.to_le_bytes()));
+        }
+        digest
+    }
 }
 
 /// Training rows and the rows that decide when to stop; the two share no person.

@@ -21,7 +21,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use twinmart_tables::{Draws, Progress, Result, Stream};
+use twinmart_tables::{Checkpoint, Draws, Progress, Result, Stream, Writing};
 
 /// Rounds of drawing and correcting.
 const ROUNDS: u64 = 8;
@@ -81,8 +81,8 @@ pub(crate) fn calibrate(
     sequences: &Sequences,
     plans: &dyn Fn(usize) -> Plan,
     (folds, memories): (&[usize], &[Memory]),
-    draws: Draws,
-    progress: &Progress,
+    (draws, progress): (Draws, &Progress),
+    checkpoint: &mut Checkpoint,
 ) -> Result<()> {
     let layout = Layout::new(&model.sizes);
     let users = chosen(sequences, folds, memories.len() - 1, draws);
@@ -98,8 +98,10 @@ pub(crate) fn calibrate(
     let total: f64 = popularity.iter().sum();
     let plans: Vec<Plan> = users.iter().map(|user| shortened(plans(*user))).collect();
     let mut drawn_items = vec![0f64; model.sizes.items];
+    let begun = resume(model, &layout, &mut drawn_items, checkpoint).unwrap_or(0);
     let task = progress.start("calibrating", Some(ROUNDS), "rounds");
-    for round in 0..ROUNDS {
+    task.advance(begun)?;
+    for round in begun..ROUNDS {
         let family = draws.family("events.calibration", &round.to_string());
         let mut streams: Vec<Stream> = users.iter().map(|user| family.row(*user as u64)).collect();
         let drawn = model.draw_observed(&memories[fold], &plans, &mut streams);
@@ -116,7 +118,11 @@ pub(crate) fn calibrate(
             let bias = &mut model.weights[layout.cluster_bias.clone()];
             correct(bias, &clusters.sums(&popularity), &clusters.sums(&drawn_items), scale);
         }
-        task.advance(1)?;
+        let moved = task.advance(1);
+        if moved.is_err() || checkpoint.is_due() {
+            checkpoint.write(|out| write(model, &layout, &drawn_items, round + 1, out));
+        }
+        moved?;
     }
     Ok(())
 }
@@ -126,6 +132,32 @@ fn correct(bias: &mut [f32], real: &[f64], drawn: &[f64], scale: f64) {
     for ((bias, real), drawn) in bias.iter_mut().zip(real).zip(drawn) {
         *bias += (ITEM_STEP * ((real * scale + ITEM_DOUBT) / (drawn + ITEM_DOUBT)).ln()) as f32;
     }
+}
+
+/// Keeps what the rounds so far changed.
+fn write(model: &EventModel, layout: &Layout, drawn: &[f64], rounds: u64, out: &mut Writing) -> std::io::Result<()> {
+    out.whole(rounds)?;
+    out.numbers(&model.weights[layout.gates.bias.clone()])?;
+    out.numbers(&model.weights[layout.bias.clone()])?;
+    out.numbers(&model.weights[layout.cluster_bias.clone()])?;
+    drawn.iter().try_for_each(|number| out.whole(number.to_bits()))
+}
+
+/// Takes what the rounds of an interrupted run changed; how many they were, `None` where there was no such run.
+fn resume(model: &mut EventModel, layout: &Layout, drawn: &mut [f64], checkpoint: &mut Checkpoint) -> Option<u64> {
+    let biases = [&layout.gates.bias, &layout.bias, &layout.cluster_bias];
+    let (rounds, changed, counts) = checkpoint.resume(|input| {
+        let rounds = input.whole().filter(|rounds| *rounds <= ROUNDS)?;
+        let changed: Vec<_> = biases.iter().map(|place| input.numbers(place.len())).collect::<Option<_>>()?;
+        let number = |_: &f64| input.whole().map(f64::from_bits).filter(|number| *number >= 0.0 && number.is_finite());
+        Some((rounds, changed, drawn.iter().map(number).collect::<Option<Vec<f64>>>()?))
+    })?;
+    for (place, changed) in biases.into_iter().zip(&changed) {
+        model.weights[place.clone()].copy_from_slice(changed);
+    }
+    drawn.copy_from_slice(&counts);
+    checkpoint.tell(&format!("calibrating goes on after round {rounds} of {ROUNDS}"));
+    Some(rounds)
 }
 
 /// Users of about [`EVENTS`] events in random order, none of them held out.

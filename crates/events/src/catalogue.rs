@@ -4,6 +4,7 @@ use crate::layout::Layout;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use twinmart_nets::matrix::add;
+use twinmart_tables::Digest;
 
 /// The marks of each item: words, categories, price classes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +75,12 @@ impl Catalogue {
                 add(&mut marks[*mark as usize * width..][..width], &slope);
             }
         }
+    }
+
+    /// Adds all of it to a digest.
+    pub(crate) fn add_to(&self, digest: Digest) -> Digest {
+        let lists = digest.number(self.kinds as u64).list(self.offsets.iter().map(|x| x.to_le_bytes()));
+        lists.list(self.marks.iter().map(|x| x.to_le_bytes()))
     }
 
     /// True where every mark exists.

@@ -6,6 +6,7 @@ use crate::items::Items;
 use crate::layout::{Layout, Sizes};
 use crate::pass::{Learning, Losses, Network, People, Window, pass};
 use crate::recall::Memory;
+use crate::resume::State;
 use crate::slopes::ItemSlopes;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use twinmart_nets::adam::{Adam, Rates};
 use twinmart_nets::decoder::Decoder;
 use twinmart_nets::matrix::add;
-use twinmart_tables::{Draws, Progress, Result, Stream};
+use twinmart_tables::{Checkpoint, Draws, Progress, Result, Stream};
 
 /// Places of a window that are asked, and those before that are seen.
 const ASKED: usize = 128;
@@ -196,55 +197,77 @@ impl Lesson<'_> {
     }
 }
 
-/// Learns the numbers of the network.
+/// Learns the numbers of the network; goes on from `checkpoint` where an interrupted run left one.
 ///
 /// # Errors
 /// [`twinmart_tables::Error::Interrupted`] once the user asked to stop.
-pub(crate) fn learn(lesson: &Lesson, first: Vec<f32>, fitting: &Fitting) -> Result<Learned> {
+pub(crate) fn learn(
+    lesson: &Lesson,
+    first: Vec<f32>,
+    fitting: &Fitting,
+    checkpoint: &mut Checkpoint,
+) -> Result<Learned> {
     let decoder = Decoder::new(lesson.sizes.decoder);
     let of_fold = |held: bool| (0..lesson.folds.len()).filter(move |u| (lesson.folds[*u] == FOLDS) == held);
     let windows = windows_of(lesson, of_fold(false));
     let held = windows_of(lesson, of_fold(true));
-    let mut adam = Adam::new(first);
     let mut gradients = vec![vec![0f32; lesson.layout.dense]; PARTS + 1];
     let own = lesson.clusters.map_or(0, |_| lesson.sizes.items + 1);
     let mut own = vec![ItemSlopes::new(own, lesson.layout.width); PARTS + 1];
-    let mut best = Learned { weights: adam.weights.clone(), steps: 0, unfinished: false };
-    let (mut lowest, mut rate, mut falls) = (f64::INFINITY, RATES.rate, 0);
+    let resumed = State::resume(checkpoint, first.len(), fitting.steps);
+    let mut state = resumed.unwrap_or_else(|| State::new(first, RATES.rate));
+    let deadline = checkpoint.deadline(fitting.deadline);
+    let told = |state: &State| fitting.steps > 0 && state.adam.steps >= fitting.steps;
+    let late = |state: &State| {
+        let begun = state.epoch > 0 || state.batches > 0;
+        begun && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    };
     let task = fitting.progress.start("learning histories", None, "events");
-    for epoch in 0u64.. {
+    loop {
         let mut order = windows.clone();
-        order.shuffle(&mut fitting.draws.family("events.epoch", "").row(epoch));
-        let family = fitting.draws.family("events.step", &epoch.to_string());
-        let (mut late, mut told) = (false, false);
-        for (number, batch) in runs(&order, BATCH).into_iter().enumerate() {
-            let warm = ((adam.steps + 1) as f32 / WARM_UP as f32).min(1.0);
-            let rates = Rates { rate: rate * warm, decay: fitting.care.decay, ..RATES };
-            let streams = |part: u64| family.row((number as u64) << 8 | part);
-            lesson.step(&decoder, &mut adam, (&mut gradients, &mut own), batch, (fitting.care, rates), streams);
-            task.advance(batch.iter().map(|w| (w.places.end - w.asked) as u64).sum())?;
-            told = fitting.steps > 0 && adam.steps >= fitting.steps;
-            late = fitting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if told || late {
+        order.shuffle(&mut fitting.draws.family("events.epoch", "").row(state.epoch));
+        let family = fitting.draws.family("events.step", &state.epoch.to_string());
+        for (number, batch) in runs(&order, BATCH).into_iter().enumerate().skip(state.batches) {
+            if told(&state) || late(&state) {
                 break;
             }
+            let warm = ((state.adam.steps + 1) as f32 / WARM_UP as f32).min(1.0);
+            let rates = Rates { rate: state.rate * warm, decay: fitting.care.decay, ..RATES };
+            let streams = |part: u64| family.row((number as u64) << 8 | part);
+            lesson.step(&decoder, &mut state.adam, (&mut gradients, &mut own), batch, (fitting.care, rates), streams);
+            state.batches = number + 1;
+            let moved = task.advance(batch.iter().map(|w| (w.places.end - w.asked) as u64).sum());
+            if moved.is_err() || checkpoint.is_due() {
+                checkpoint.write(|out| state.write(out));
+            }
+            moved?;
         }
-        let seen = lesson.look(&decoder, &adam.average, &held);
-        let loss = seen.total() / seen.events.max(1) as f64;
-        if told || held.is_empty() || loss < lowest {
-            best = Learned { weights: adam.average.clone(), steps: adam.steps, unfinished: late };
+        let (told, late) = (told(&state), late(&state));
+        if (told || late) && checkpoint.is_worthwhile() {
+            checkpoint.write(|out| state.write(out));
         }
-        let gained = loss < lowest - LEAST_GAIN;
-        lowest = lowest.min(loss);
-        if !gained && !held.is_empty() {
-            falls += 1;
-            rate *= FALL;
+        let seen = lesson.look(&decoder, &state.adam.average, &held);
+        let is_last = state.judge(seen.total() / seen.events.max(1) as f64, held.is_empty(), told);
+        if told || late || (fitting.steps == 0 && is_last) {
+            return Ok(Learned { weights: state.best, steps: state.best_steps, unfinished: late && !told });
         }
-        let done = falls > FALLS || (held.is_empty() && epoch + 1 >= BLIND_EPOCHS);
-        if told || late || (fitting.steps == 0 && done) {
-            best.unfinished = late && !told;
-            break;
-        }
+        (state.epoch, state.batches) = (state.epoch + 1, 0);
     }
-    Ok(best)
+}
+
+impl State {
+    /// Takes note of the held-out loss at the end of an epoch; true where more epochs would not help.
+    fn judge(&mut self, loss: f64, blind: bool, told: bool) -> bool {
+        if told || blind || loss < self.lowest {
+            self.best.clone_from(&self.adam.average);
+            self.best_steps = self.adam.steps;
+        }
+        let gained = loss < self.lowest - LEAST_GAIN;
+        self.lowest = self.lowest.min(loss);
+        if !gained && !blind {
+            self.falls += 1;
+            self.rate *= FALL;
+        }
+        self.falls > FALLS || (blind && self.epoch + 1 >= BLIND_EPOCHS)
+    }
 }

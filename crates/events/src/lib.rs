@@ -15,6 +15,7 @@ mod learn;
 mod model;
 mod pass;
 mod recall;
+mod resume;
 mod sequences;
 mod slopes;
 mod steps;

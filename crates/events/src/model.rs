@@ -10,6 +10,7 @@ use crate::layout::{Layout, Sizes};
 use crate::learn::{FOLDS, Fitting, Lesson, folds, learn};
 use crate::pass::People;
 use crate::recall::Memory;
+use crate::resume::run_of;
 use crate::sequences::Sequences;
 use crate::steps::arrivals;
 use crate::summary::Summary;
@@ -63,7 +64,8 @@ pub struct Structure {
 const MOST_VALUES: usize = 1 << 26;
 
 impl EventModel {
-    /// Learns histories; `summary` has their short forms, `profiles` says what else the users are like.
+    /// Learns histories; `summary` has their short forms, `profiles` says what else the users are like. Where the progress
+    /// keeps checkpoints, an interrupted fit goes on from them and comes to the same model.
     ///
     /// # Errors
     /// [`twinmart_tables::Error::Interrupted`] once the user asked to stop.
@@ -133,7 +135,12 @@ impl EventModel {
         };
         let placed = clusters.as_ref().map(|clusters| (clusters, &places[..]));
         let first = first_weights(&sizes, &layout, sequences, placed, fitting.draws);
-        let learned = learn(&lesson, first, fitting)?;
+        let settings = format!("{:?}, {} steps", fitting.care, fitting.steps);
+        let run = || run_of(&people, &sizes, &catalogue, &first, fitting.draws, &settings);
+        let mut checkpoint = fitting.progress.checkpoint("histories", run);
+        let learned = learn(&lesson, first, fitting, &mut checkpoint)?;
+        let mut checkpoint = checkpoint
+            .then("calibration", |digest| digest.list(learned.weights.iter().map(|weight| weight.to_le_bytes())));
         let tastes = summary.tastes.clone();
         let (weights, steps, unfinished) = (learned.weights, learned.steps, learned.unfinished);
         let memory = Memory::default();
@@ -142,7 +149,8 @@ impl EventModel {
             let profile = profiles.fields.iter().map(|f| Some(f[user] as usize)).collect();
             Plan { profile, ..summary.plan(user) }
         };
-        calibrate(&mut model, sequences, &plan, (&folds, &memories), fitting.draws, &fitting.progress)?;
+        let told = (fitting.draws, &fitting.progress);
+        calibrate(&mut model, sequences, &plan, (&folds, &memories), told, &mut checkpoint)?;
         drop(memories);
         let memory = Memory::of(sequences, model.sizes.items, &season, model.sizes.seasons, &|_| true, &enough);
         model.memory = memory.in_clusters(model.clusters.as_ref());

@@ -85,6 +85,7 @@ impl Autoregressive {
         let codes = encoding.encode(&learned)?;
         drop(learned);
         let steps = effort.steps;
+        let progress = progress.of_table(&spec.name);
         let fitting = Fitting { draws, steps, deadline: Some(deadline), progress: progress.clone() };
         let density = Density::fit(&codes, &subjects, &fitting, manifest.settings.preset)?;
         if density.is_unfinished() && steps == 0 {

@@ -9,7 +9,12 @@ use twinmart_density::network::Size;
 use twinmart_density::trees::Trees;
 use twinmart_density::{Fitting, RowDensity};
 use twinmart_encode::codes::{Codes, SubColumn};
-use twinmart_tables::{Preset, Result, Stream};
+use twinmart_tables::{Error, Preset, Reading, Result, Stream};
+
+/// What the names of entries begin with in a checkpoint.
+const PREFIX: &str = "rows";
+/// Bytes of an entry there, at most.
+const LARGEST: usize = u32::MAX as usize;
 
 /// The density of a preset.
 #[derive(Debug, Clone)]
@@ -19,14 +24,39 @@ pub(crate) enum Density {
 }
 
 impl Density {
-    /// Learns codes; `subjects` names the person behind each row.
+    /// Learns codes, or takes what an interrupted run has learned of them; `subjects` names the person behind each row.
     pub(crate) fn fit(codes: &Codes, subjects: &[u64], fitting: &Fitting, preset: Preset) -> Result<Density> {
-        let blend = |size| Ok(Density::Blend(Box::new(Blend::fit(codes, subjects, fitting, size)?)));
-        match preset {
-            Preset::Small => Ok(Density::Trees(Trees::fit(codes, subjects, fitting)?)),
-            Preset::Base => blend(Size::Base),
-            Preset::Large => blend(Size::Large),
+        let run = || fitting.digest(&format!("{preset:?}"), codes, subjects);
+        let mut checkpoint = fitting.progress.checkpoint("rows", run);
+        if let Some(density) = checkpoint.resume(|input| Density::read(input, preset, &codes.sub_columns)) {
+            checkpoint.tell("the model of its rows is taken from a checkpoint");
+            return Ok(density);
         }
+        let blend = |size| Ok::<_, Error>(Density::Blend(Box::new(Blend::fit(codes, subjects, fitting, size)?)));
+        let density = match preset {
+            Preset::Small => Density::Trees(Trees::fit(codes, subjects, fitting)?),
+            Preset::Base => blend(Size::Base)?,
+            Preset::Large => blend(Size::Large)?,
+        };
+        if checkpoint.is_worthwhile() {
+            let mut entries = Entries::default();
+            density.store(PREFIX, &mut entries)?;
+            checkpoint.write(|out| entries.0.values().try_for_each(|bytes| out.bytes(bytes)));
+        }
+        Ok(density)
+    }
+
+    /// Reads what [`Density::fit`] keeps: the entries of a model file in the order of their names.
+    fn read(input: &mut Reading, preset: Preset, sub_columns: &[SubColumn]) -> Option<Density> {
+        let names: &[&str] = match preset {
+            Preset::Small => &["trees.json", "weights.f32"],
+            Preset::Base | Preset::Large => &["blend.json", "network.f32", "trees.f32"],
+        };
+        let mut entries = Entries::default();
+        for name in names {
+            entries.put(format!("{PREFIX}/{name}"), input.bytes(LARGEST)?);
+        }
+        Density::load(PREFIX, &mut entries, preset, sub_columns).ok()
     }
 
     /// True where a deadline ended the learning.
@@ -107,8 +137,10 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Vec<f32> {
 mod tests {
     use super::*;
     use rand::SeedableRng;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
     use twinmart_density::UNKNOWN;
-    use twinmart_tables::{Draws, Progress};
+    use twinmart_tables::{Checkpoints, Draws, Progress, Reporter};
 
     /// Two columns that agree.
     fn codes() -> Codes {
@@ -121,6 +153,35 @@ mod tests {
         let subjects: Vec<u64> = (0..300).collect();
         let fitting = Fitting { draws: Draws::new(1), steps: 2, deadline: None, progress: Progress::silent() };
         Density::fit(&codes(), &subjects, &fitting, preset).unwrap()
+    }
+
+    #[test]
+    fn what_was_learned_before_an_interruption_is_not_learned_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let subjects: Vec<u64> = (0..300).collect();
+        for preset in [Preset::Small, Preset::Base] {
+            let fit = |progress: Progress| {
+                let checkpoints = Checkpoints::open(dir.path(), std::time::Duration::from_nanos(1)).unwrap();
+                let progress = progress.keeping(checkpoints);
+                let fitting = Fitting { draws: Draws::new(1), steps: 2, deadline: None, progress };
+                Density::fit(&codes(), &subjects, &fitting, preset)
+            };
+            let stopped = || Progress::new(Arc::new(Silent), Arc::new(AtomicBool::new(true)));
+            assert!(matches!(fit(stopped()), Err(Error::Interrupted)), "{preset:?} has something to learn");
+            let whole = fit(Progress::silent()).unwrap();
+            assert_eq!(stored(&fit(stopped()).unwrap()), stored(&whole), "{preset:?}");
+        }
+    }
+
+    struct Silent;
+
+    impl Reporter for Silent {
+        fn start(&self, _: &str, _: Option<u64>, _: &str) -> usize {
+            0
+        }
+        fn advance(&self, _: usize, _: u64) {}
+        fn finish(&self, _: usize) {}
+        fn warn(&self, _: &str) {}
     }
 
     fn stored(density: &Density) -> Entries {

@@ -88,7 +88,7 @@ impl Learned {
         layout: Layout,
         progress: &Progress,
     ) -> Result<Learned> {
-        let began = Instant::now();
+        let (began, regained) = (Instant::now(), progress.regained());
         let (users, items, events) = shop.behaviour()?;
         let actions = Actions::of(events, sessions, manifest, layout)?;
         let sequences = sequences_of(sessions, events, actions.as_ref())?;
@@ -112,14 +112,16 @@ impl Learned {
         let own = manifest.tables[layout.users].columns.len();
         let profiles = profiles(&model, &model.encode(rows.columns())?, own);
 
+        // Row models that come from checkpoints took their time before.
+        let before = progress.regained().saturating_sub(regained);
         // The rest is for what follows the learning.
-        let minutes = Duration::from_secs_f64(0.85 * manifest.settings.max_minutes * 60.0);
+        let minutes = Duration::from_secs_f64(0.85 * manifest.settings.max_minutes * 60.0).saturating_sub(before);
         let fitting = Fitting {
             draws,
             care,
             steps: manifest.settings.steps,
             deadline: Some(began + minutes),
-            progress: progress.clone(),
+            progress: progress.of_table(&events.name),
         };
         let catalogue = catalogue_of(items)?;
         let shape = shape_of(manifest.settings.preset);

@@ -3,6 +3,7 @@
 use crate::commands;
 use crate::screen::Screen;
 use clap::{Args, Parser, Subcommand};
+use std::time::Duration;
 use twinmart_tables::{Error, Result};
 
 /// Learn from a shop's own data, make a twin, train recommenders on either, and prove how good the twin is.
@@ -36,6 +37,19 @@ pub(crate) struct Shared {
     /// Say more: each stage and its settings
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
+}
+
+/// The flag of commands that learn for long.
+#[derive(Debug, Args)]
+pub(crate) struct Keeping {
+    /// Seconds of learning between two checkpoints; after an interruption the same command goes on from the last one; 0 = keep none [default: 30]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) checkpoint_seconds: Option<Duration>,
+}
+
+fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "give a number of seconds, 0 or more".into())
 }
 
 #[derive(Debug, Subcommand)]

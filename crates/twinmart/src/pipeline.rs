@@ -14,11 +14,13 @@ use crate::stages::{Counts, StageLine, Stages, read_json, write_json};
 use crate::twins;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use twinmart_assess::report::{RankingSetup, RankingUtility, RecommenderUtility};
 use twinmart_assess::{Context, Report};
 use twinmart_synth::{FitSettings, Model};
 use twinmart_tables::{
-    Digest, Error, FileFormat, Histories, Method, Progress, Project, Result, Role, Shop, Split, SplitKind, SplitPlan,
+    Checkpoints, Digest, Error, FileFormat, Histories, Method, Progress, Project, Result, Role, Shop, Split, SplitKind,
+    SplitPlan,
 };
 
 /// What to run.
@@ -36,6 +38,8 @@ pub struct RunOptions {
     pub size: Option<u64>,
     /// Forget the stages of earlier runs.
     pub overwrite: bool,
+    /// Time of learning between two checkpoints, zero for none.
+    pub checkpoint_every: Duration,
 }
 
 /// What a run left.
@@ -100,6 +104,8 @@ pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
     let settings = settings(&project, options.method.as_deref(), seed)?;
     let collect_key = collect_key(&project)?;
     let mut stages = Stages::open(&options.out, options.overwrite)?;
+    let keeping = |stage: &str| Checkpoints::open(stages.checkpoints(stage), options.checkpoint_every);
+    let (fit_progress, rank_progress) = (progress.keeping(keeping("fit")?), progress.keeping(keeping("rank")?));
 
     let collected = stages.stage("collect", &collect_key, |folder| collect(&options.input, folder, progress))?;
     let shop = twins::reopen(&collected, &project)?;
@@ -108,7 +114,7 @@ pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
     drop(shop);
 
     let fit_key = Digest::new("fit").text(&collect_key).text(&format!("{settings:?} {:?}", project.split)).finish();
-    let fitted = stages.stage("fit", &fit_key, |folder| fit(&parts.train, &settings, folder, progress))?;
+    let fitted = stages.stage("fit", &fit_key, |folder| fit(&parts.train, &settings, folder, &fit_progress))?;
     let model_path = fitted.join("model.twin");
 
     let sample_key = Digest::new("sample").text(&fit_key).text(&format!("{seed} {:?}", options.size)).finish();
@@ -119,7 +125,10 @@ pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
     let remake = Remake { project: &project, settings: &settings, size: options.size, seed };
     let rank_key = Digest::new("rank").text(&sample_key).finish();
     let ranked = stages.stage("rank", &rank_key, |folder| {
-        let utility = if behaviour { Some(rank(&collected, &parts, &twin, &remake, folder, progress)?) } else { None };
+        let utility = match behaviour {
+            true => Some(rank(&collected, &parts, &twin, &remake, folder, &rank_progress)?),
+            false => None,
+        };
         write_json(&folder.join("ranking.json"), &utility)?;
         let test_users = utility.as_ref().map_or(0, |u| u.setup.test_users) as usize;
         Ok(Counts { rows_in: twin.tables.iter().map(|t| t.rows()).sum(), rows_out: test_users })

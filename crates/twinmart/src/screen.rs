@@ -134,4 +134,10 @@ impl Reporter for Terminal {
     fn warn(&self, message: &str) {
         self.bars.suspend(|| eprintln!("warning: {message}"));
     }
+
+    fn note(&self, message: &str) {
+        if !self.quiet {
+            self.bars.suspend(|| eprintln!("{message}"));
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! Resumable stages: each writes a folder named by the digest of what it depends on; a whole folder is not made again.
 //!
 //! A run's folder holds `stages/NAME-DIGEST/` (the work) and the published files beside it (hard links to the work), which
-//! change only when every stage is done. A killed run therefore leaves whole stages and the last published result.
+//! change only when every stage is done. A killed run therefore leaves whole stages, checkpoints of the one that was at work
+//! (`stages/checkpoints-NAME/`), and the last published result.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,6 +72,11 @@ impl Stages {
         let stages = Stages { folder: folder.to_path_buf(), lines: Vec::new(), _lock: lock };
         stages.remove_leftovers()?;
         Ok(stages)
+    }
+
+    /// Where a stage keeps what it goes on from when it is interrupted; gone when every stage is done.
+    pub(crate) fn checkpoints(&self, stage: &str) -> PathBuf {
+        self.folder.join("stages").join(format!("checkpoints-{stage}"))
     }
 
     /// Runs a stage, or takes its folder from an earlier run. `work` fills the folder that it is given.

@@ -150,7 +150,9 @@ impl Synthesizer {
         self
     }
 
-    /// Where progress and warnings go, nowhere by default; also interrupts a fit ([`Progress::new`]).
+    /// Where progress and warnings go, nowhere by default; also interrupts a fit ([`Progress::new`]), and keeps what an
+    /// interrupted fit of the same data and settings goes on from ([`Progress::keeping`]; remove the checkpoints when the
+    /// model is saved).
     pub fn progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
         self

@@ -1,6 +1,9 @@
 use super::*;
 use crate::planted::{all_rows, fitting, planted, table};
 use rand::RngCore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use twinmart_tables::{Checkpoints, Error, Progress, Reporter};
 
 fn parts() -> Parts {
     Parts { train: planted(3000, "train"), validation: planted(1000, "held") }
@@ -159,4 +162,47 @@ fn a_deadline_in_the_past_leaves_a_network_that_says_so() {
     let network = Network::fit(&parts(), &late, Size::Base).unwrap();
     assert!(network.is_unfinished() && network.is_sound(&table()));
     assert!(!learned(1).is_unfinished());
+}
+
+/// Raises the flag at a certain step.
+struct Stopping {
+    at: usize,
+    steps: AtomicUsize,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reporter for Stopping {
+    fn start(&self, _: &str, _: Option<u64>, _: &str) -> usize {
+        0
+    }
+    fn advance(&self, _: usize, rows: u64) {
+        if rows > 0 && self.steps.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            self.stop.store(true, Ordering::SeqCst);
+        }
+    }
+    fn finish(&self, _: usize) {}
+    fn warn(&self, message: &str) {
+        panic!("{message}");
+    }
+}
+
+#[test]
+fn stopped_again_and_again_it_comes_to_the_same_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = learned(12);
+    let mut stops = 0;
+    let resumed = loop {
+        // 3000 rows are 12 steps an epoch, and a look at the held-out rows comes after some eleven epochs.
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Stopping { at: 31, steps: AtomicUsize::new(0), stop: stop.clone() };
+        let checkpoints = Checkpoints::open(dir.path(), std::time::Duration::from_nanos(1)).unwrap();
+        let progress = Progress::new(Arc::new(stopping), stop).keeping(checkpoints);
+        match Network::fit(&parts(), &Fitting { progress, ..fitting(12) }, Size::Base) {
+            Ok(network) => break network,
+            Err(error) => assert!(matches!(error, Error::Interrupted)),
+        }
+        stops += 1;
+    };
+    assert_eq!(stops, 4, "144 steps");
+    assert!(resumed == whole);
 }

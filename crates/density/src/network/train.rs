@@ -8,8 +8,9 @@ use super::{BLOCK, Network, Rows};
 use crate::{Fitting, Parts};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
+use std::io;
 use std::time::Instant;
-use twinmart_tables::{Result, Stream};
+use twinmart_tables::{Checkpoint, Digest, Reading, Result, Stream, Writing};
 
 /// Rows of one step; threads take fixed blocks of them, so that sums do not depend on the number of threads.
 const BATCH: usize = 256;
@@ -109,7 +110,8 @@ pub(super) enum Ended {
     Deadline,
 }
 
-/// Learns the weights of `network` in place, for as long as the held-out loss improves; the best weights stay.
+/// Learns the weights of `network` in place, for as long as the held-out loss improves; the best weights stay. Goes on from
+/// where an interrupted run was.
 pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> Result<Ended> {
     let sub_columns = network.sub_columns.clone();
     let (layout, orders) = (network.layout(), Orders::of(&sub_columns, CANONICAL));
@@ -118,6 +120,7 @@ pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> 
     if rows == 0 || orders.open.is_empty() {
         return Ok(Ended::Done);
     }
+    let mut checkpoint = fitting.progress.checkpoint("network", || run_of(network, parts, fitting));
     let mut learner = Learner {
         layout: &layout,
         rows: &train,
@@ -126,48 +129,116 @@ pub(super) fn train(network: &mut Network, parts: &Parts, fitting: &Fitting) -> 
         optimiser: Optimiser::new(network.weights.clone()),
         orders: &orders,
     };
+    let mut course = Course::resume(&mut checkpoint, &mut learner.optimiser, network).unwrap_or_default();
+    let deadline = checkpoint.deadline(fitting.deadline);
     let questions = held_questions(&orders, parts.validation.rows(), fitting);
-    let mut plateau = Plateau { rate: SCHEDULE.rate, best: f64::INFINITY, since: 0, falls: 0 };
-    let between = BETWEEN.max(rows / 4);
-    let task = fitting.progress.start(
-        "learning",
-        (fitting.steps > 0).then(|| fitting.steps.saturating_mul(rows as u64)),
-        "rows",
-    );
-    let mut learned = 0;
-    for epoch in 0u64.. {
+    let (all, between) = (fitting.steps.saturating_mul(rows as u64), BETWEEN.max(rows / 4) as u64);
+    let task = fitting.progress.start("learning", (fitting.steps > 0).then_some(all), "rows");
+    task.advance(course.learned)?;
+    loop {
         let mut order: Vec<usize> = (0..rows).collect();
-        order.shuffle(&mut fitting.draws.family("network.epoch", "").row(epoch));
-        let family = fitting.draws.family("network.order", &epoch.to_string());
-        for batch in order.chunks(BATCH) {
-            learner.step(batch, plateau.rate, &|row| family.row(row as u64));
-            task.advance(batch.len() as u64)?;
-            learned += batch.len();
-            let done = learned as u64 == fitting.steps.saturating_mul(rows as u64);
-            let late = fitting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if done || late || learned % between < batch.len() {
+        order.shuffle(&mut fitting.draws.family("network.epoch", "").row(course.epoch));
+        let family = fitting.draws.family("network.order", &course.epoch.to_string());
+        for batch in order.chunks(BATCH).skip(course.batches) {
+            learner.step(batch, course.plateau.rate, &|row| family.row(row as u64));
+            course.batches += 1;
+            course.learned += batch.len() as u64;
+            let done = course.learned == all;
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if done || late || course.learned % between < batch.len() as u64 {
                 let average = &learner.optimiser.average;
-                if plateau.improves(held_loss(&layout, average, &held, &questions)) {
+                if course.plateau.improves(held_loss(&layout, average, &held, &questions)) {
                     network.weights.clone_from(average);
                 }
             }
-            if done || plateau.falls > SCHEDULE.falls {
+            if done || course.plateau.falls > SCHEDULE.falls {
                 return Ok(Ended::Done);
             }
             if late {
                 return Ok(Ended::Deadline);
             }
+            let moved = task.advance(batch.len() as u64);
+            if moved.is_err() || checkpoint.is_due() {
+                checkpoint.write(|out| course.write(&learner.optimiser, &network.weights, out));
+            }
+            moved?;
         }
+        (course.epoch, course.batches) = (course.epoch + 1, 0);
     }
-    Ok(Ended::Done)
+}
+
+/// Everything that decides what is learned, but the time that it may take.
+fn run_of(network: &Network, parts: &Parts, fitting: &Fitting) -> Digest {
+    let digest = fitting.digest("network", &parts.train, &[]).text(&format!("{:?}", network.shape));
+    let held = fitting.digest("network", &parts.validation, &[]).finish_bytes();
+    digest.bytes(&held).list(network.weights.iter().map(|weight| weight.to_le_bytes()))
+}
+
+/// Where learning is, but for the numbers of the optimiser.
+#[derive(Debug, Default)]
+struct Course {
+    plateau: Plateau,
+    epoch: u64,
+    /// Batches of the epoch that are done.
+    batches: usize,
+    /// Rows learned in all epochs.
+    learned: u64,
+}
+
+impl Course {
+    fn write(&self, optimiser: &Optimiser, best: &[f32], out: &mut Writing) -> io::Result<()> {
+        let Course { plateau, epoch, batches, learned } = self;
+        out.whole(optimiser.steps.unsigned_abs().into())?;
+        for number in [plateau.best.to_bits(), plateau.since as u64, plateau.falls as u64] {
+            out.whole(number)?;
+        }
+        for number in [*epoch, *batches as u64, *learned] {
+            out.whole(number)?;
+        }
+        out.numbers(&[plateau.rate])?;
+        let Optimiser { weights, average, first, second, .. } = optimiser;
+        [weights, average, first, second].iter().try_for_each(|numbers| out.numbers(numbers))?;
+        out.numbers(best)
+    }
+
+    /// Where an interrupted run was, with its numbers in optimiser and network; `None` where there was none.
+    fn resume(checkpoint: &mut Checkpoint, optimiser: &mut Optimiser, network: &mut Network) -> Option<Course> {
+        let (course, found, best) = checkpoint.resume(|input| Course::read(input, network.weights.len()))?;
+        checkpoint.tell(&format!("learning goes on after step {} of the network", found.steps));
+        (*optimiser, network.weights) = (found, best);
+        Some(course)
+    }
+
+    fn read(input: &mut Reading, weights: usize) -> Option<(Course, Optimiser, Vec<f32>)> {
+        // More epochs and steps than anybody waits for are a forgery.
+        let mut whole = |most: u64| input.whole().filter(|n| *n <= most);
+        let steps = i32::try_from(whole(i32::MAX as u64 - 1)?).ok()?;
+        let best = f64::from_bits(whole(u64::MAX)?);
+        let (since, falls) = (whole(SCHEDULE.patience as u64)? as usize, whole(SCHEDULE.falls as u64)? as usize);
+        let (epoch, batches, learned) = (whole(1 << 40)?, whole(1 << 40)? as usize, whole(1 << 60)?);
+        let rate = input.numbers(1)?[0];
+        let mut numbers = || input.numbers(weights);
+        let optimiser =
+            Optimiser { weights: numbers()?, average: numbers()?, first: numbers()?, second: numbers()?, steps };
+        let sound = !best.is_nan() && rate >= 0.0 && optimiser.second.iter().all(|square| *square >= 0.0);
+        let course = Course { plateau: Plateau { rate, best, since, falls }, epoch, batches, learned };
+        sound.then_some((course, optimiser, numbers()?))
+    }
 }
 
 /// The rate of learning, and how long the held-out loss has not improved.
+#[derive(Debug)]
 struct Plateau {
     rate: f32,
     best: f64,
     since: usize,
     falls: usize,
+}
+
+impl Default for Plateau {
+    fn default() -> Plateau {
+        Plateau { rate: SCHEDULE.rate, best: f64::INFINITY, since: 0, falls: 0 }
+    }
 }
 
 impl Plateau {

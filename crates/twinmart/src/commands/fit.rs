@@ -1,15 +1,16 @@
 //! `twinmart fit`: learn a synthesizer.
 
+use crate::cli::Keeping;
 use crate::pipeline::{Parts, settings};
 use crate::screen::Screen;
 use std::path::{Path, PathBuf};
 use twinmart_sources::RowSample;
-use twinmart_tables::{AtomicFile, Error, Interpolation, Method, Preset, Result, Table, Target};
+use twinmart_tables::{AtomicFile, Checkpoints, Error, Interpolation, Method, Preset, Result, Table, Target};
 
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes"
+    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes\n\nAfter Ctrl-C or a crash the same command goes on from the checkpoints in M.twin.checkpoints, to the same model. They say as much of your data as the model does, and are removed once it is written."
 )]
 pub(crate) struct Arguments {
     /// A project file, or one data file
@@ -38,6 +39,8 @@ pub(crate) struct Arguments {
     /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
+    #[command(flatten)]
+    keeping: Keeping,
 }
 
 fn preset(name: &str) -> std::result::Result<Preset, String> {
@@ -53,6 +56,13 @@ fn target(text: &str) -> std::result::Result<Target, String> {
     Target::try_from(text.to_string())
 }
 
+/// Where a model's checkpoints lie: beside it, under its name.
+fn checkpoints_of(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".checkpoints");
+    name.into()
+}
+
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
     let place = |path: &Path| path.canonicalize().ok();
     if place(&arguments.out).is_some_and(|out| Some(out) == place(&arguments.input)) {
@@ -62,6 +72,9 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
             .into());
     }
     drop(AtomicFile::create(&arguments.out, arguments.overwrite)?);
+    let kept = checkpoints_of(&arguments.out);
+    let every = arguments.keeping.checkpoint_seconds.unwrap_or(Checkpoints::INTERVAL);
+    let checkpoints = Checkpoints::open(&kept, every)?;
     let interpolation = arguments.interpolation.as_deref().map(Interpolation::parse).transpose()?;
     let mut project = twinmart_sources::read_project(&arguments.input)?;
     let of_rows = interpolation.is_some() || arguments.target.is_some();
@@ -79,9 +92,10 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
         ));
     }
     let learns = settings.method == Method::Autoregressive;
-    if !learns && (arguments.preset.is_some() || arguments.max_minutes.is_some() || arguments.steps.is_some()) {
+    let told = arguments.preset.is_some() || arguments.max_minutes.is_some() || arguments.steps.is_some();
+    if !learns && (told || arguments.keeping.checkpoint_seconds.is_some()) {
         screen.progress.warn(&format!(
-            "--preset, --max-minutes and --steps change nothing: the method {} has no training steps",
+            "--preset, --max-minutes, --steps and --checkpoint-seconds change nothing: the method {} has no training steps",
             settings.method.name()
         ));
     }
@@ -89,8 +103,17 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
     let loaded = twinmart_sources::load_project(project, sample.as_ref(), &screen.progress)?;
     let parts = Parts::of(&loaded.shop, settings.seed)?;
     drop(loaded);
-    let model = twinmart_synth::fit(&parts.train, &settings, &screen.progress)?;
+    let progress = screen.progress.keeping(checkpoints.clone());
+    let model = twinmart_synth::fit(&parts.train, &settings, &progress).inspect_err(|error| {
+        if matches!(error, Error::Interrupted) && checkpoints.any() {
+            let kept = kept.display();
+            screen.progress.note(&format!("{kept} has what was learned so far: the same command goes on from there"));
+        }
+    })?;
     model.save(&arguments.out, arguments.overwrite)?;
+    if let Err(error) = checkpoints.remove() {
+        screen.progress.warn(&format!("the checkpoints are of no more use and could not be removed: {error}"));
+    }
     let manifest = model.manifest();
     let rows = parts.train.tables.iter().map(Table::rows).sum::<usize>() as u64;
     let of = match manifest.tables.iter().map(|t| t.rows).sum::<u64>() {

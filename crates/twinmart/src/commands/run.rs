@@ -1,15 +1,16 @@
 //! `twinmart run`: the whole pipeline.
 
+use crate::cli::Keeping;
 use crate::pipeline::{RunOptions, RunOutcome, run as run_pipeline};
 use crate::screen::Screen;
 use std::fmt::Write;
 use std::path::PathBuf;
-use twinmart_tables::Result;
+use twinmart_tables::{Checkpoints, Error, Result};
 
 /// Run the whole pipeline: clean, split, fit, sample, train recommenders on both sides, report; resumes where it stopped
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  twinmart run examples/online-retail/twinmart.toml --out out\n\nAfter Ctrl-C or a crash the same command goes on with the first stage that is not whole."
+    after_help = "Example:\n  twinmart run examples/online-retail/twinmart.toml --out out\n\nAfter Ctrl-C or a crash the same command goes on with the first stage that is not whole, and inside a fit from its last checkpoint."
 )]
 pub(crate) struct Arguments {
     /// A project file, or one data file
@@ -26,12 +27,21 @@ pub(crate) struct Arguments {
     /// Start afresh in the folder of an earlier run
     #[arg(long)]
     overwrite: bool,
+    #[command(flatten)]
+    keeping: Keeping,
 }
 
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
-    let Arguments { project, out, method, users, overwrite } = arguments;
-    let options = RunOptions { input: project, out, seed: screen.seed_override(), method, size: users, overwrite };
-    let outcome = run_pipeline(&options, &screen.progress)?;
+    let Arguments { project, out, method, users, overwrite, keeping } = arguments;
+    let seed = screen.seed_override();
+    let checkpoint_every = keeping.checkpoint_seconds.unwrap_or(Checkpoints::INTERVAL);
+    let options = RunOptions { input: project, out, seed, method, size: users, overwrite, checkpoint_every };
+    let outcome = run_pipeline(&options, &screen.progress).inspect_err(|error| {
+        if matches!(error, Error::Interrupted) && options.out.join("stages").is_dir() {
+            let out = options.out.display();
+            screen.progress.note(&format!("{out}/stages has what is done: the same command goes on from there"));
+        }
+    })?;
     for line in &outcome.stages {
         let how = if line.reused { "kept from an earlier run".into() } else { format!("{:.1} s", line.seconds) };
         screen.detail(&format!("{:<8} {how}", line.stage));

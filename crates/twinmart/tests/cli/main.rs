@@ -4,4 +4,5 @@ mod bad_input;
 mod bench;
 mod help;
 mod repeatable;
+mod resume;
 mod shop;
