@@ -7,11 +7,14 @@
 use crate::sequences::Sequences;
 use rayon::prelude::*;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// Added to the people of an item, so that items of few people say little.
 const DOUBT: f32 = 3.0;
 /// Pairs that are looked at, at most; with more, an even part of the people is.
 const MOST_PAIRS: usize = 1 << 26;
+/// First items whose pairs one task counts.
+const ITEMS_TOGETHER: usize = 64;
 
 /// How pairs are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,31 +35,55 @@ pub(crate) struct Companions {
     share: Vec<f32>,
 }
 
+/// People in parts: what others than those of a part say is counted for all parts at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    /// `[users]` the part of each, below [`Parts::MOST`].
+    pub(crate) of_user: &'a [usize],
+    /// `[sets][parts]` the sets of people whose pairs are counted, as the parts that belong to them.
+    pub(crate) sets: &'a [Vec<bool>],
+}
+
+impl Parts<'_> {
+    /// Parts at most.
+    pub(crate) const MOST: usize = 1 << PART_BITS;
+
+    fn is_in_any(&self, user: usize) -> bool {
+        self.sets.iter().any(|set| set[self.of_user[user]])
+    }
+}
+
+/// Bits of a part's number, beside an item's in one `u32`.
+const PART_BITS: u32 = 3;
+
 impl Companions {
-    /// Counts the pairs of the users that `learned` names.
+    /// Counts pairs, for each set of people.
     pub(crate) fn of(
         sequences: &Sequences,
         items: usize,
         reach: Reach,
-        learned: &(dyn Fn(usize) -> bool + Sync),
+        parts: Parts,
         enough: &(dyn Fn(usize) -> bool + Sync),
-    ) -> Companions {
-        let users: Vec<usize> = (0..sequences.users()).filter(|u| learned(*u)).collect();
-        let seen: usize = users.iter().map(|u| sequences.of_user(*u).len() * reach.lags).sum();
-        let every = seen.div_ceil(MOST_PAIRS).max(1);
-        let looked: Vec<usize> = users.into_iter().step_by(every).collect();
-        let mut pairs: Vec<u64> = looked.par_iter().flat_map_iter(|user| pairs_of(sequences, *user, reach)).collect();
-        pairs.par_sort_unstable();
-        let counted: Vec<(u64, usize)> = pairs.chunk_by(|a, b| a == b).map(|c| (c[0], c.len())).collect();
-        let kept: Vec<(u64, usize)> = counted.iter().copied().filter(|(_, people)| enough(*people)).collect();
-        let kept = if reach.across { above_chance(&counted, kept, items) } else { kept };
-        let mut directed: Vec<(u32, u32, f32)> = Vec::with_capacity(kept.len() * 2);
-        for (pair, people) in kept {
-            let (from, to) = ((pair >> 32) as u32, pair as u32);
-            let sure = people as f32 - (people as f32).sqrt();
-            directed.push((from, to, sure));
-            if !reach.ordered {
-                directed.push((to, from, sure));
+    ) -> Vec<Companions> {
+        let pairs = Pairs::of(sequences, items, reach, parts);
+        let counts = if reach.across { pairs.of_each_item() } else { Vec::new() };
+        let chance: Vec<Option<Chance>> =
+            parts.sets.iter().map(|set| reach.across.then(|| Chance::of(&counts, set))).collect();
+        let keeps = |set: usize, from: u32, to: u32, people: usize| {
+            enough(people) && chance[set].as_ref().is_none_or(|c| c.is_exceeded(from, to, people))
+        };
+        let kept = pairs.shared(parts.sets, &keeps);
+        kept.into_iter().map(|kept| Companions::of_shared(&kept, items, reach.ordered)).collect()
+    }
+
+    /// Companions of pairs `(from, to, people)`.
+    fn of_shared(shared: &[(u32, u32, u32)], items: usize, ordered: bool) -> Companions {
+        let mut directed: Vec<(u32, u32, f32)> = Vec::with_capacity(shared.len() * if ordered { 1 } else { 2 });
+        for (from, to, people) in shared {
+            let sure = *people as f32 - (*people as f32).sqrt();
+            directed.push((*from, *to, sure));
+            if !ordered {
+                directed.push((*to, *from, sure));
             }
         }
         directed.sort_unstable_by_key(|(from, to, _)| (*from, *to));
@@ -121,16 +148,125 @@ impl Companions {
 /// Pairs of people above this multiple of what chance brings are kept of those across sessions.
 const ABOVE_CHANCE: f64 = 1.5;
 
-/// The pairs that more people have than if items met by chance.
-fn above_chance(counted: &[(u64, usize)], kept: Vec<(u64, usize)>, items: usize) -> Vec<(u64, usize)> {
-    let mut sums = vec![0f64; items];
-    for (pair, people) in counted {
-        sums[(pair >> 32) as usize] += *people as f64;
-        sums[*pair as u32 as usize] += *people as f64;
+/// How many people would have a pair if items met by chance.
+struct Chance {
+    /// `[items]` pairs that have the item.
+    sums: Vec<f64>,
+    total: f64,
+}
+
+impl Chance {
+    /// `counts` has for each item how many pairs of each part's people have it.
+    fn of(counts: &[[u32; Parts::MOST]], set: &[bool]) -> Chance {
+        let in_set = |counts: &[u32; Parts::MOST]| -> f64 {
+            counts.iter().zip(set).filter(|(_, is_in)| **is_in).map(|(n, _)| f64::from(*n)).sum()
+        };
+        let sums: Vec<f64> = counts.iter().map(in_set).collect();
+        Chance { total: sums.iter().sum(), sums }
     }
-    let total: f64 = sums.iter().sum();
-    let chance = |pair: u64| sums[(pair >> 32) as usize] * sums[pair as u32 as usize] / total;
-    kept.into_iter().filter(|(pair, people)| *people as f64 > ABOVE_CHANCE * chance(*pair)).collect()
+
+    fn is_exceeded(&self, from: u32, to: u32, people: usize) -> bool {
+        people as f64 > ABOVE_CHANCE * (self.sums[from as usize] * self.sums[to as usize] / self.total)
+    }
+}
+
+/// Every person's pairs, by their first items: 4 bytes for each pair of each person.
+struct Pairs {
+    /// `[items + 1]`
+    offsets: Vec<usize>,
+    /// The second item and the person's part; ascending for each first item.
+    others: Vec<u32>,
+}
+
+fn packed(to: u32, part: usize) -> u32 {
+    to << PART_BITS | part as u32
+}
+
+fn unpacked(other: u32) -> (u32, usize) {
+    (other >> PART_BITS, other as usize % Parts::MOST)
+}
+
+impl Pairs {
+    /// Looks at everybody's pairs twice: to see how many there are of each item, then to put them in their places.
+    fn of(sequences: &Sequences, items: usize, reach: Reach, parts: Parts) -> Pairs {
+        let users: Vec<usize> = (0..sequences.users()).filter(|u| parts.is_in_any(*u)).collect();
+        let seen: usize = users.iter().map(|u| sequences.of_user(*u).len() * reach.lags).sum();
+        let every = seen.div_ceil(MOST_PAIRS).max(1);
+        let looked: Vec<usize> = users.into_iter().step_by(every).collect();
+        // Whoever comes first: numbers are only added up here, and sorted below.
+        let places: Vec<AtomicUsize> = (0..=items).map(|_| AtomicUsize::new(0)).collect();
+        looked.par_iter().for_each(|user| {
+            for pair in pairs_of(sequences, *user, reach) {
+                places[(pair >> 32) as usize].fetch_add(1, Relaxed);
+            }
+        });
+        let mut end = 0;
+        for place in &places {
+            end += place.swap(end, Relaxed);
+        }
+        let others: Vec<AtomicU32> = (0..end).map(|_| AtomicU32::new(0)).collect();
+        let offsets = places.iter().map(|place| place.load(Relaxed)).collect();
+        looked.par_iter().for_each(|user| {
+            for pair in pairs_of(sequences, *user, reach) {
+                let place = places[(pair >> 32) as usize].fetch_add(1, Relaxed);
+                others[place].store(packed(pair as u32, parts.of_user[*user]), Relaxed);
+            }
+        });
+        let mut pairs = Pairs { offsets, others: others.into_iter().map(AtomicU32::into_inner).collect() };
+        pairs.by_item_mut().into_par_iter().for_each(|(_, others)| others.sort_unstable());
+        pairs
+    }
+
+    /// For each item, how many pairs of each part's people have it.
+    fn of_each_item(&self) -> Vec<[u32; Parts::MOST]> {
+        let mut counts = vec![[0u32; Parts::MOST]; self.offsets.len() - 1];
+        for (from, ends) in self.offsets.windows(2).enumerate() {
+            for other in &self.others[ends[0]..ends[1]] {
+                let (to, part) = unpacked(*other);
+                counts[from][part] += 1;
+                counts[to as usize][part] += 1;
+            }
+        }
+        counts
+    }
+
+    /// The pairs of each first item that has any.
+    fn by_item_mut(&mut self) -> Vec<(u32, &mut [u32])> {
+        let mut rest = &mut self.others[..];
+        let cut = |(from, ends): (u32, &[usize])| {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(ends[1] - ends[0]);
+            rest = others;
+            (!own.is_empty()).then_some((from, own))
+        };
+        (0..).zip(self.offsets.windows(2)).filter_map(cut).collect()
+    }
+
+    /// For each set, the pairs `(from, to, people)` that are kept, ascending.
+    fn shared(
+        mut self,
+        sets: &[Vec<bool>],
+        keeps: &(dyn Fn(usize, u32, u32, usize) -> bool + Sync),
+    ) -> Vec<Vec<(u32, u32, u32)>> {
+        let of_items = |items: &[(u32, &mut [u32])]| {
+            let mut kept = vec![Vec::new(); sets.len()];
+            for (from, others) in items {
+                for same in others.chunk_by(|a, b| unpacked(*a).0 == unpacked(*b).0) {
+                    let mut people = [0usize; Parts::MOST];
+                    same.iter().for_each(|other| people[unpacked(*other).1] += 1);
+                    let to = unpacked(same[0]).0;
+                    for (number, (set, kept)) in sets.iter().zip(&mut kept).enumerate() {
+                        let people: usize = people.iter().zip(set).filter(|(_, is_in)| **is_in).map(|(n, _)| n).sum();
+                        if people > 0 && keeps(number, *from, to, people) {
+                            kept.push((*from, to, people as u32));
+                        }
+                    }
+                }
+            }
+            kept
+        };
+        let kept: Vec<Vec<Vec<_>>> = self.by_item_mut().par_chunks(ITEMS_TOGETHER).map(of_items).collect();
+        (0..sets.len()).map(|set| kept.iter().flat_map(|kept| &kept[set]).copied().collect()).collect()
+    }
 }
 
 /// The distinct pairs of a user, `from << 32 | to`; of pairs without order, the smaller item comes first.
@@ -185,12 +321,18 @@ mod tests {
         out
     }
 
+    /// Companions by those of the users that are in the part 1.
+    fn of(sequences: &Sequences, items: usize, reach: Reach, part: &[usize], least: usize) -> Companions {
+        let parts = Parts { of_user: part, sets: &[vec![false, true]] };
+        Companions::of(sequences, items, reach, parts, &|people| people >= least).remove(0)
+    }
+
     #[test]
     fn pairs_count_by_person_inside_sessions_and_above_the_threshold() {
         let users: [&[&[u32]]; 3] = [&[&[0, 1, 2], &[0, 1]], &[&[0, 1], &[3]], &[&[1, 0], &[2, 0]]];
         let sequences = sequences(&users);
         let next = Reach { lags: 1, ordered: true, across: false };
-        let of = |reach, least: usize| Companions::of(&sequences, 4, reach, &|_| true, &move |people| people >= least);
+        let of = |reach, least: usize| of(&sequences, 4, reach, &[1; 3], least);
         let companions = of(next, 2);
         // 0 → 1 by two people; 1 → 2, 1 → 0 and 2 → 0 by one each.
         let sure = |people: f32| people - people.sqrt();
@@ -210,10 +352,7 @@ mod tests {
     fn people_who_are_not_learned_do_not_count() {
         let users: [&[&[u32]]; 2] = [&[&[0, 1]], &[&[0, 2]]];
         let sequences = sequences(&users);
-        let one =
-            Companions::of(&sequences, 3, Reach { lags: 1, ordered: true, across: false }, &|u| u == 1, &|people| {
-                people >= 1
-            });
+        let one = of(&sequences, 3, Reach { lags: 1, ordered: true, across: false }, &[0, 1], 1);
         assert_eq!(one.of_item(0).0, &[2]);
     }
 }

@@ -69,7 +69,23 @@ struct Drawing<'a> {
     time: i64,
 }
 
+/// What an arrival says of when its event is.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    /// On a day; the hour is drawn later.
+    Day(i64),
+    Moment(i64),
+    /// Drawn later, or never known.
+    Open,
+}
+
 impl Drawing<'_> {
+    fn set_time(&mut self, time: i64, clock: &Clock) {
+        let (step, moment) = (&mut self.step, clock.moment(time));
+        (step.season, step.weekday, step.hour) = (moment.season, moment.weekday, moment.hour);
+        self.time = time;
+    }
+
     fn course(&self) -> Course {
         let sessions = self.events.last().map_or(0, |e| e.session as usize + 1);
         let events = self.events.len();
@@ -201,99 +217,119 @@ impl EventModel {
 
     /// Draws how each history goes on, and when; false for those that end.
     fn draw_arrivals(&self, network: &Network, alive: &mut [Drawing], states: &[f32]) -> Vec<bool> {
-        let mut odds = head_scores(&network.layout.next, network.weights, states, network.layout.width);
-        softmax_rows(&mut odds, self.sizes.arrivals);
+        let mut odds = odds_of(&network.layout.next, network.weights, states, network.layout.width);
         let goes_on = alive.iter_mut().zip(odds.chunks_exact_mut(self.sizes.arrivals)).map(|(drawing, odds)| {
-            let is_first = drawing.events.is_empty();
-            if !is_first {
-                drawing.allow(odds, self.clock.as_ref());
+            let arrival = self.draw_arrival(drawing, odds)?;
+            let when = self.draw_when(drawing, arrival)?;
+            self.begin_event(drawing, arrival, when);
+            Some(())
+        });
+        goes_on.map(|goes_on| goes_on.is_some()).collect()
+    }
+
+    /// How a history goes on; `None` where it ends.
+    fn draw_arrival(&self, drawing: &mut Drawing, odds: &mut [f32]) -> Option<usize> {
+        if drawing.events.is_empty() {
+            return drawing.plan.size.is_none_or(|(_, events)| events > 0).then_some(NEW);
+        }
+        drawing.allow(odds, self.clock.as_ref());
+        let arrival = pick(odds, drawing.stream);
+        (arrival != STOP && drawing.events.len() < MOST_EVENTS).then_some(arrival)
+    }
+
+    /// When the event of an arrival is; `None` where that lies beyond the window.
+    fn draw_when(&self, drawing: &mut Drawing, arrival: usize) -> Option<When> {
+        let Some(clock) = &self.clock else { return Some(When::Open) };
+        let stream = &mut *drawing.stream;
+        if drawing.events.is_empty() {
+            let season = drawing.plan.season.min(self.sizes.seasons - 1);
+            return Some(When::Day(clock.draw_first_day(season, stream)));
+        }
+        match days_of(arrival) {
+            Some(class) => clock.draw_day(drawing.time, class, stream).map(When::Day),
+            None if arrival == SAME => Some(When::Open),
+            None => {
+                let gap = clock.draw_seconds(arrival - NEW, stream);
+                Some(When::Moment(clock.rounded(drawing.time.saturating_add(gap))))
             }
-            let arrival = if is_first { NEW } else { pick(odds, drawing.stream) };
-            let nothing = is_first && drawing.plan.size.is_some_and(|(_, events)| events == 0);
-            if arrival == STOP || nothing || drawing.events.len() >= MOST_EVENTS {
-                return false;
-            }
-            let days = if is_first { None } else { days_of(arrival) };
-            let day = match (&self.clock, days) {
-                (Some(clock), _) if is_first => {
-                    Some(clock.draw_first_day(drawing.plan.season.min(self.sizes.seasons - 1), drawing.stream))
-                }
-                (Some(clock), Some(class)) => match clock.draw_day(drawing.time, class, drawing.stream) {
-                    Some(day) => Some(day),
-                    None => return false,
-                },
-                _ => None,
-            };
-            drawing.place = if arrival == SAME { drawing.place + 1 } else { 0 };
-            drawing.left = drawing.left.saturating_sub(1);
-            if arrival != SAME && !is_first {
-                drawing.recall.begin_session();
-            }
-            drawing.step = Step {
-                arrival,
-                gap: 0,
-                action: 0,
-                place: place_class(drawing.place),
-                season: drawing.step.season,
-                hour: HOURS - 1,
-                weekday: WEEKDAYS - 1,
-                left: if drawing.plan.size.is_some() { event_class(drawing.left + 1) } else { EVENT_CLASSES },
-            };
-            if let (Some(clock), Some(day)) = (&self.clock, day) {
+        }
+    }
+
+    /// Takes note of an arrival.
+    fn begin_event(&self, drawing: &mut Drawing, arrival: usize, when: When) {
+        drawing.place = if arrival == SAME { drawing.place + 1 } else { 0 };
+        drawing.left = drawing.left.saturating_sub(1);
+        if arrival != SAME && !drawing.events.is_empty() {
+            drawing.recall.begin_session();
+        }
+        drawing.step = Step {
+            arrival,
+            gap: 0,
+            action: 0,
+            place: place_class(drawing.place),
+            season: drawing.step.season,
+            hour: HOURS - 1,
+            weekday: WEEKDAYS - 1,
+            left: if drawing.plan.size.is_some() { event_class(drawing.left + 1) } else { EVENT_CLASSES },
+        };
+        match (&self.clock, when) {
+            (Some(clock), When::Day(day)) => {
                 drawing.time = day * DAY;
                 let moment = clock.moment(drawing.time);
                 (drawing.step.season, drawing.step.weekday) = (moment.season, moment.weekday);
-            } else if let (Some(clock), true) = (&self.clock, arrival != SAME) {
-                let gap = clock.draw_seconds(arrival - NEW, drawing.stream);
-                drawing.time = clock.rounded(drawing.time.saturating_add(gap));
-                let moment = clock.moment(drawing.time);
-                let step = &mut drawing.step;
-                (step.season, step.weekday, step.hour) = (moment.season, moment.weekday, moment.hour);
             }
-            true
-        });
-        goes_on.collect()
+            (Some(clock), When::Moment(time)) => drawing.set_time(time, clock),
+            _ => {}
+        }
     }
 
     /// Draws the rest of an event for every history.
     fn draw_events(&self, network: &Network, memory: (&Memory, bool), alive: &mut [Drawing], mut x: Vec<f32>) {
-        let (layout, weights, width) = (network.layout, network.weights, network.layout.width);
-        let table = &weights[layout.table_out.clone()];
-        let know = |x: &mut [f32], alive: &[Drawing], known: &[Known]| {
-            for (x, drawing) in x.chunks_exact_mut(width).zip(alive) {
-                for known in known {
-                    add(x, &table[layout.row_out(drawing.step, *known) * width..][..width]);
-                }
-            }
-        };
-        know(&mut x, alive, &[Known::Arrival]);
-        if let Some(clock) = &self.clock {
-            let odds = odds_of(&layout.gap, weights, &x, width);
-            for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.gaps)) {
-                if drawing.step.arrival == SAME {
-                    drawing.step.gap = pick(odds, drawing.stream);
-                    let gap = clock.draw_seconds(drawing.step.gap, drawing.stream);
-                    drawing.time = clock.rounded(drawing.time.saturating_add(gap));
-                    let (step, moment) = (&mut drawing.step, clock.moment(drawing.time));
-                    (step.season, step.weekday, step.hour) = (moment.season, moment.weekday, moment.hour);
-                }
-            }
-        }
-        know(&mut x, alive, &[Known::Season, Known::Weekday]);
-        if let Some(clock) = &self.clock {
-            let odds = odds_of(&layout.hour, weights, &x, width);
-            for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(HOURS)) {
-                if drawing.step.hour == HOURS - 1 {
-                    let hour = pick(&odds[..HOURS - 1], drawing.stream);
-                    let day = drawing.time.div_euclid(DAY);
-                    let before = drawing.events.last().map_or(i64::MIN, |e| e.time);
-                    drawing.time = clock.draw_time(day, hour, drawing.stream).max(before);
-                    drawing.step.hour = hour;
-                }
+        know(network, &mut x, alive, &[Known::Arrival]);
+        self.draw_gaps(network, alive, &x);
+        know(network, &mut x, alive, &[Known::Season, Known::Weekday]);
+        self.draw_hours(network, alive, &x);
+        know(network, &mut x, alive, &[Known::Hour]);
+        self.draw_sizes(network, alive, &x);
+        know(network, &mut x, alive, &[Known::Gap, Known::Left, Known::Place]);
+        self.draw_actions(network, alive, &x);
+        know(network, &mut x, alive, &[Known::Action]);
+        let (layout, weights) = (network.layout, network.weights);
+        self.add_taste(&mut x, alive, &weights[layout.taste_out.clone()], layout.width);
+        self.draw_items(network, memory, alive, x);
+    }
+
+    /// The time since the event before, inside sessions.
+    fn draw_gaps(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
+        let Some(clock) = &self.clock else { return };
+        let odds = odds_of(&network.layout.gap, network.weights, x, network.layout.width);
+        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.gaps)) {
+            if drawing.step.arrival == SAME {
+                drawing.step.gap = pick(odds, drawing.stream);
+                let gap = clock.draw_seconds(drawing.step.gap, drawing.stream);
+                drawing.set_time(clock.rounded(drawing.time.saturating_add(gap)), clock);
             }
         }
-        know(&mut x, alive, &[Known::Hour]);
-        let odds = odds_of(&layout.size, weights, &x, width);
+    }
+
+    /// The hour of sessions of which only the day is known.
+    fn draw_hours(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
+        let Some(clock) = &self.clock else { return };
+        let odds = odds_of(&network.layout.hour, network.weights, x, network.layout.width);
+        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(HOURS)) {
+            if drawing.step.hour == HOURS - 1 {
+                let hour = pick(&odds[..HOURS - 1], drawing.stream);
+                let day = drawing.time.div_euclid(DAY);
+                let before = drawing.events.last().map_or(i64::MIN, |e| e.time);
+                drawing.time = clock.draw_time(day, hour, drawing.stream).max(before);
+                drawing.step.hour = hour;
+            }
+        }
+    }
+
+    /// How many events new sessions have, where there is a plan.
+    fn draw_sizes(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
+        let odds = odds_of(&network.layout.size, network.weights, x, network.layout.width);
         for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(EVENT_CLASSES)) {
             if drawing.step.arrival == SAME {
                 continue;
@@ -307,16 +343,15 @@ impl EventModel {
                 drawing.step.left = event_class(drawing.left + 1);
             }
         }
-        know(&mut x, alive, &[Known::Gap, Known::Left, Known::Place]);
+    }
+
+    fn draw_actions(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
         if self.sizes.actions > 1 {
-            let odds = odds_of(&layout.action, weights, &x, width);
+            let odds = odds_of(&network.layout.action, network.weights, x, network.layout.width);
             for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.actions)) {
                 drawing.step.action = pick(odds, drawing.stream);
             }
         }
-        know(&mut x, alive, &[Known::Action]);
-        self.add_taste(&mut x, alive, &weights[layout.taste_out.clone()], width);
-        self.draw_items(network, memory, alive, x);
     }
 
     fn draw_items(&self, network: &Network, (memory, observed): (&Memory, bool), alive: &mut [Drawing], z: Vec<f32>) {
@@ -358,6 +393,17 @@ fn profile_of(plan: &Plan, sizes: &[usize]) -> Vec<Option<usize>> {
     let others = plan.profile.iter().copied().chain(std::iter::repeat(None));
     let values = std::iter::once(Some(plan.group)).chain(others);
     sizes.iter().zip(values).map(|(size, value)| value.filter(|v| v < size)).collect()
+}
+
+/// Adds to the state of every history what is known of its next event.
+fn know(network: &Network, x: &mut [f32], alive: &[Drawing], known: &[Known]) {
+    let (layout, width) = (network.layout, network.layout.width);
+    let table = &network.weights[layout.table_out.clone()];
+    for (x, drawing) in x.chunks_exact_mut(width).zip(alive) {
+        for known in known {
+            add(x, &table[layout.row_out(drawing.step, *known) * width..][..width]);
+        }
+    }
 }
 
 fn head_scores(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {

@@ -18,10 +18,10 @@ use twinmart_nets::matrix::add;
 use twinmart_tables::{Checkpoint, Draws, Progress, Result, Stream};
 
 /// Places of a window that are asked, and those before that are seen.
-const ASKED: usize = 128;
-const SEEN: usize = 64;
+pub(crate) const ASKED: usize = 128;
+pub(crate) const SEEN: usize = 64;
 /// Places that one step learns from.
-const BATCH: usize = 2_048;
+pub(crate) const BATCH: usize = 2_048;
 /// Parts of a step that are passed side by side: a fixed number, so that sums do not depend on threads.
 const PARTS: usize = 8;
 /// Parts of the people: what a user's history brings to mind comes from the other parts.

@@ -7,6 +7,7 @@ mod catalogue;
 mod clock;
 mod clustered;
 mod clusters;
+mod cost;
 mod counts;
 mod draw;
 mod items;
@@ -23,6 +24,7 @@ mod summary;
 mod taste;
 
 pub use catalogue::Catalogue;
+pub use cost::Cost;
 pub use draw::{NewEvent, Plan};
 pub use learn::{Care, Fitting};
 pub use model::{EventModel, Profiles, Structure};

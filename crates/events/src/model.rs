@@ -4,6 +4,7 @@ use crate::calibrate::calibrate;
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SECOND_CLASSES};
 use crate::clusters::Clusters;
+use crate::counts::Parts;
 use crate::draw::Plan;
 use crate::items::MOST_AT_ONCE;
 use crate::layout::{Layout, Sizes};
@@ -116,12 +117,17 @@ impl EventModel {
             taste: summary.tastes.dimensions(),
         };
         let folds = folds(sequences.users(), fitting.draws);
-        let remembered = |learned: &(dyn Fn(usize) -> bool + Sync)| {
-            let memory = Memory::of(sequences, sizes.items, &season, sizes.seasons, learned, &enough);
-            memory.in_clusters(clusters.as_ref())
+        let (items, seasons) = (sizes.items, sizes.seasons);
+        let remembered = |sets: &[Vec<bool>]| {
+            let task = fitting.progress.start("counting companions", Some(1), "rounds");
+            let parts = Parts { of_user: &folds, sets };
+            let enough = |people: usize| threshold.allows(people);
+            let memories = Memory::of(sequences, items, &season, seasons, parts, &enough);
+            let memories = memories.into_iter().map(|memory| memory.in_clusters(clusters.as_ref())).collect::<Vec<_>>();
+            task.advance(1).map(|()| memories)
         };
-        let memories: Vec<Memory> =
-            (0..=FOLDS).map(|fold| remembered(&|user| folds[user] != fold && folds[user] != FOLDS)).collect();
+        let others = |fold: usize| (0..=FOLDS).map(|other| other != fold && other != FOLDS).collect();
+        let memories = remembered(&(0..=FOLDS).map(others).collect::<Vec<_>>())?;
         let layout = Layout::new(&sizes);
         let people = People { sequences, clock: clock.as_ref(), profile: &fields, taste: &summary.taste };
         let lesson = Lesson {
@@ -152,8 +158,7 @@ impl EventModel {
         let told = (fitting.draws, &fitting.progress);
         calibrate(&mut model, sequences, &plan, (&folds, &memories), told, &mut checkpoint)?;
         drop(memories);
-        let memory = Memory::of(sequences, model.sizes.items, &season, model.sizes.seasons, &|_| true, &enough);
-        model.memory = memory.in_clusters(model.clusters.as_ref());
+        model.memory = remembered(&[vec![true; FOLDS + 1]])?.remove(0);
         Ok(model)
     }
 

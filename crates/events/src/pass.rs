@@ -558,6 +558,7 @@ mod tests {
     use crate::catalogue::Catalogue;
     use crate::clock::DAY;
     use crate::clusters::Clusters;
+    use crate::counts::Parts;
     use rand::{RngCore, SeedableRng};
     use twinmart_nets::decoder::Shape;
 
@@ -605,7 +606,8 @@ mod tests {
             let sequences = sequences();
             let clock = Clock::of(&[(20 * DAY, true, 0), (23 * DAY, false, 0)], &sequences.time, |_| true);
             let season: Vec<usize> = sequences.time.iter().map(|t| clock.moment(*t).season).collect();
-            let memory = Memory::of(&sequences, ITEMS, &season, clock.seasons(), &|_| true, &|people| people > 1);
+            let parts = Parts { of_user: &[0; USERS], sets: &[vec![true]] };
+            let memory = Memory::of(&sequences, ITEMS, &season, clock.seasons(), parts, &|people| people > 1).remove(0);
             let memory = memory.in_clusters(clusters.as_ref());
             let marks = if in_clusters { 0 } else { 3 };
             let sizes = Sizes {

@@ -9,7 +9,7 @@
 //! Only items that anything points to have features, so the cost does not depend on the size of the catalogue.
 
 use crate::clusters::{Clusters, Popularity};
-use crate::counts::{Companions, Reach};
+use crate::counts::{Companions, Parts, Reach};
 use crate::sequences::Sequences;
 use std::collections::HashMap;
 use twinmart_nets::exponential::logarithm;
@@ -94,14 +94,34 @@ pub(crate) struct Memory {
 const SEASON_DOUBT: f64 = 30.0;
 
 impl Memory {
-    /// What the users that `learned` names have done; `season` has each event's.
+    /// What each set of users has done; `season` has each event's.
     pub(crate) fn of(
         sequences: &Sequences,
         items: usize,
         season: &[usize],
         seasons: usize,
-        learned: &(dyn Fn(usize) -> bool + Sync),
+        parts: Parts,
         enough: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Vec<Memory> {
+        let mut memories: Vec<Memory> = parts
+            .sets
+            .iter()
+            .map(|set| Memory::of_popularity(sequences, items, season, seasons, &|user| set[parts.of_user[user]]))
+            .collect();
+        for reach in REACHES {
+            let companions = Companions::of(sequences, items, reach, parts, enough);
+            memories.iter_mut().zip(companions).for_each(|(memory, companions)| memory.companions.push(companions));
+        }
+        memories
+    }
+
+    /// Without companions.
+    fn of_popularity(
+        sequences: &Sequences,
+        items: usize,
+        season: &[usize],
+        seasons: usize,
+        learned: &dyn Fn(usize) -> bool,
     ) -> Memory {
         let mut counts = vec![vec![0f64; items]; seasons];
         for user in (0..sequences.users()).filter(|u| learned(*u)) {
@@ -119,7 +139,7 @@ impl Memory {
             smooth.iter().zip(&all).map(|(c, a)| (c / sum / (a / total)).ln() as f32).collect()
         };
         Memory {
-            companions: REACHES.iter().map(|r| Companions::of(sequences, items, *r, learned, enough)).collect(),
+            companions: Vec::new(),
             rarity: all.iter().map(|a| (total / a) as f32).collect(),
             seasons: (0..seasons).map(lift).collect(),
             popularity: Popularity::default(),
@@ -403,9 +423,9 @@ mod tests {
             action: vec![0; users * 4],
             has_clock: false,
         };
-        let companions =
-            REACHES.iter().map(|r| Companions::of(&sequences, 5, *r, &|_| true, &|people| people > 4)).collect();
-        Memory { companions, rarity: vec![5.0; 5], ..Memory::default() }
+        let parts = Parts { of_user: &vec![0; users], sets: &[vec![true]] };
+        let memory = Memory::of(&sequences, 5, &[0; 48], 1, parts, &|people| people > 4).remove(0);
+        Memory { rarity: vec![5.0; 5], ..memory }
     }
 
     fn feature(recall: &Recall, memory: &Memory, item: u32, which: usize) -> f32 {

@@ -95,39 +95,54 @@ fn alike_of_a_size(
     advance: impl Fn() -> Result<()>,
 ) -> Result<Vec<u32>> {
     let sets_of = |user: &usize| &sets.sets[*user];
-    let mut centres = vec![vec![0f32; sets.items]; groups];
-    for centre in &mut centres {
+    // [items, groups]: an item's numbers for all groups lie together.
+    let mut centres = vec![0f32; sets.items * groups];
+    for group in 0..groups {
         // Three users together: single ones are too far from all others.
         for _ in 0..3 {
             let set = sets_of(&users[stream.random_range(0..users.len())]);
-            set.iter().for_each(|(item, weight)| centre[*item as usize] += weight);
+            set.iter().for_each(|(item, weight)| centres[*item as usize * groups + group] += weight);
         }
     }
     let mut group = vec![0u32; users.len()];
     for _ in 0..ROUNDS {
-        for centre in &mut centres {
-            let length = centre.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
-            centre.iter_mut().for_each(|x| *x /= length);
-        }
-        let nearest = |user: &usize| {
-            let mut best = (0, f32::NEG_INFINITY);
-            for (number, centre) in (0u32..).zip(&centres) {
-                let score = sets_of(user).iter().map(|(item, weight)| centre[*item as usize] * weight).sum::<f32>();
-                if score > best.1 {
-                    best = (number, score);
-                }
-            }
-            best.0
-        };
-        group = users.par_iter().map(nearest).collect();
-        centres.iter_mut().for_each(|c| c.fill(0.0));
+        unit_lengths(&mut centres, groups);
+        group = users.par_iter().map(|user| nearest(&centres, groups, sets_of(user))).collect();
+        centres.fill(0.0);
         for (user, group) in users.iter().zip(&group) {
-            let centre = &mut centres[*group as usize];
-            sets_of(user).iter().for_each(|(item, weight)| centre[*item as usize] += weight);
+            for (item, weight) in sets_of(user) {
+                centres[*item as usize * groups + *group as usize] += weight;
+            }
         }
         advance()?;
     }
     Ok(group)
+}
+
+/// Gives each group's centre the length 1.
+fn unit_lengths(centres: &mut [f32], groups: usize) {
+    let mut lengths = vec![0f32; groups];
+    for row in centres.chunks_exact(groups) {
+        lengths.iter_mut().zip(row).for_each(|(l, x)| *l += x * x);
+    }
+    lengths.iter_mut().for_each(|l| *l = l.sqrt().max(1e-6));
+    for row in centres.chunks_exact_mut(groups) {
+        row.iter_mut().zip(&lengths).for_each(|(x, l)| *x /= l);
+    }
+}
+
+/// The group whose centre is nearest to a set; the first of equals.
+fn nearest(centres: &[f32], groups: usize, set: &[(u32, f32)]) -> u32 {
+    let mut scores = vec![0f32; groups];
+    for (item, weight) in set {
+        let row = &centres[*item as usize * groups..][..groups];
+        scores.iter_mut().zip(row).for_each(|(s, x)| *s += x * weight);
+    }
+    let best = scores
+        .iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (group, score)| if *score > best.1 { (group, *score) } else { best });
+    best.0 as u32
 }
 
 /// The distinct items of each user, ascending.

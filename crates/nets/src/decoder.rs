@@ -407,7 +407,7 @@ impl Decoder {
             let states = asked.chunks_exact(3 * width).zip(mixed.chunks_exact_mut(width));
             for ((asked, mixed), memory) in states.zip(memory.chunks_exact_mut(reach * 2 * width)) {
                 memory[place * 2 * width..][..2 * width].copy_from_slice(&asked[width..]);
-                self.recall(&asked[..width], memory, cache.steps, &weights[layer.near.clone()], mixed);
+                recall(self.shape, &asked[..width], memory, cache.steps, &weights[layer.near.clone()], mixed);
             }
             add(&mut x, &linear(&mixed, &weights[layer.out.clone()], width));
             let normal = Normal::of(&x, &weights[layer.gain_2.clone()]).values;
@@ -418,25 +418,29 @@ impl Decoder {
         cache.steps += 1;
         Normal::of(&x, &weights[self.last.clone()]).values
     }
+}
 
-    /// What one row hears of its own past, this step included.
-    fn recall(&self, query: &[f32], memory: &[f32], step: usize, near: &[f32], mixed: &mut [f32]) {
-        let Shape { width, heads, reach, .. } = self.shape;
+vectorized! {
+    /// What one row hears of its own past, step `step` included; `memory` is `[reach, 2 · width]`, bound by how fast it is read.
+    fn recall<'a>(shape: Shape, query: &'a [f32], memory: &'a [f32], step: usize, near: &'a [f32], mixed: &'a mut [f32]) {
+        let Shape { width, heads, reach, .. } = shape;
         let size = width / heads;
         let scale = 1.0 / (size as f32).sqrt();
         let seen = (step + 1).min(reach);
-        let at = |distance: usize| &memory[(step - distance) % reach * 2 * width..][..2 * width];
-        let mut odds = vec![0f32; seen];
-        for head in 0..heads {
-            let part = head * size..(head + 1) * size;
-            for (distance, odds) in odds.iter_mut().enumerate() {
-                let key = &at(distance)[part.clone()];
-                *odds = dot(&query[part.clone()], key) * scale + near[head * reach + distance];
+        let at = |distance: usize| memory[(step - distance) % reach * 2 * width..][..2 * width].split_at(width);
+        let mut odds = vec![0f32; heads * seen];
+        for distance in 0..seen {
+            let keys = at(distance).0.chunks_exact(size).zip(query.chunks_exact(size));
+            for (head, (key, query)) in keys.enumerate() {
+                odds[head * seen + distance] = dot(query, key) * scale + near[head * reach + distance];
             }
-            softmax(&mut odds);
-            for (distance, odds) in odds.iter().enumerate() {
-                let value = &at(distance)[width..][part.clone()];
-                mixed[part.clone()].iter_mut().zip(value).for_each(|(m, v)| *m += odds * v);
+        }
+        odds.chunks_exact_mut(seen).for_each(softmax);
+        for distance in 0..seen {
+            let values = at(distance).1.chunks_exact(size).zip(mixed.chunks_exact_mut(size));
+            for (head, (value, mixed)) in values.enumerate() {
+                let odds = odds[head * seen + distance];
+                mixed.iter_mut().zip(value).for_each(|(m, v)| *m += odds * v);
             }
         }
     }

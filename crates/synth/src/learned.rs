@@ -137,6 +137,11 @@ impl Learned {
         Ok(Learned { users: model, schema, histories, details, actions })
     }
 
+    /// The model of what users do.
+    pub(crate) fn histories(&self) -> &EventModel {
+        &self.histories
+    }
+
     /// Adds what a model file must hold.
     pub(crate) fn store(&self, layout: Layout, entries: &mut Entries) -> Result<()> {
         self.users.store(&format!("tables/{}", layout.users), entries)?;

@@ -17,6 +17,7 @@ use arrow::datatypes::SchemaRef;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use twinmart_events::EventModel;
 use twinmart_tables::{Error, Method, Project, Result, Role, Shop, Table};
 
 /// What [`crate::fit`] learned; cheap to clone.
@@ -66,6 +67,14 @@ impl Model {
     /// The size of a twin as large as the training data.
     pub fn default_size(&self) -> u64 {
         self.0.default_size()
+    }
+
+    /// The model of what users do, where it was learned.
+    pub fn histories(&self) -> Option<&EventModel> {
+        match &self.0.behaviour {
+            Some(Behaviour::Learned(learned)) => Some(learned.histories()),
+            _ => None,
+        }
     }
 
     /// Draws twins of `size` users (rows, for a model without users).

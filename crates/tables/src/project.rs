@@ -330,6 +330,17 @@ pub enum Preset {
     Large,
 }
 
+impl Preset {
+    /// The name that settings use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Small => "small",
+            Preset::Base => "base",
+            Preset::Large => "large",
+        }
+    }
+}
+
 /// What `replicate` draws again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]

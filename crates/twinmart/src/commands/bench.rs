@@ -1,5 +1,6 @@
 //! `twinmart bench`: time, memory, speed and quality, measured.
 
+use super::bench_events::{self, EventArguments, PartArguments};
 use crate::bench::{Given, densities, rows};
 use crate::screen::Screen;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Rows(RowArguments),
+    Events(EventArguments),
+    #[command(hide = true)]
+    EventsPart(PartArguments),
 }
 
 /// Compare methods, or densities, on plain tables: time, memory, rows a second, quality and privacy of the twins
@@ -63,16 +67,23 @@ struct RowArguments {
 const LONGEST_MINUTES: f64 = 525_600.0;
 
 pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
-    let What::Rows(arguments) = arguments.what;
+    match &arguments.what {
+        What::Rows(arguments) => run_rows(arguments, screen),
+        What::Events(arguments) => bench_events::run(arguments, screen),
+        What::EventsPart(arguments) => bench_events::run_part(arguments, screen),
+    }
+}
+
+fn run_rows(arguments: &RowArguments, screen: &Screen) -> Result<()> {
     let minutes = arguments.minutes.unwrap_or(if arguments.densities { 2.0 } else { 10.0 });
     if !(minutes > 0.0 && minutes <= LONGEST_MINUTES) {
         return Err(Error::usage(format!("--minutes {minutes} is out of range"))
             .remedy(format!("give a number above 0, at most {LONGEST_MINUTES}"))
             .into());
     }
-    let plan = plan(&arguments, minutes, screen)?;
+    let plan = plan(arguments, minutes, screen)?;
     let scratch = scratch(arguments.out.as_deref())?;
-    let tables = tables(&arguments, plan.seed, scratch.path(), screen)?;
+    let tables = tables(arguments, plan.seed, scratch.path(), screen)?;
     plan.check_outputs(&tables)?;
     if arguments.densities {
         compare_densities(&tables, &plan, screen)

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     keeping: Keeping,
 }
 
-fn preset(name: &str) -> std::result::Result<Preset, String> {
+pub(super) fn preset(name: &str) -> std::result::Result<Preset, String> {
     match name {
         "small" => Ok(Preset::Small),
         "base" => Ok(Preset::Base),

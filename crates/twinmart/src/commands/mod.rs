@@ -2,6 +2,7 @@
 
 pub(crate) mod assess;
 pub(crate) mod bench;
+mod bench_events;
 pub(crate) mod clean;
 pub(crate) mod evaluate;
 pub(crate) mod fit;

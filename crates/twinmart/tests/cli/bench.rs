@@ -181,3 +181,63 @@ fn an_interruption_ends_the_child_and_leaves_nothing() {
     assert_eq!(children(), 0);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
 }
+
+#[test]
+fn events_are_timed_and_held_against_the_machine_and_a_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = shop::write_shop(dir.path());
+    let size = ["--steps", "4", "--draw-events", "600"];
+    let bench = |what: &[&str]| shop::succeed(&[&["bench", "events"], what, &size, &["--seed", "3", "-q"]].concat());
+    let json = |what: &[&str]| -> Value { serde_json::from_str(&bench(&[what, &["--json"]].concat())).unwrap() };
+    let result = json(&[project.to_str().unwrap()]);
+    let case = &result["cases"][0];
+    let fitted = &case["fitted"];
+    assert_eq!((&case["name"], &fitted["users"], &fitted["items"]), (&"small shop".into(), &45.into(), &30.into()));
+    for field in ["learned_events_per_second", "drawn_events_per_second"] {
+        assert!(number(case, field) > 100.0, "{field} of {case}");
+    }
+    for share in ["learning_share_of_peak", "drawing_share_of_peak"] {
+        assert!((0.0..1.2).contains(&number(case, share)), "{share} of {case}");
+    }
+    if cfg!(target_os = "linux") {
+        assert!((1e6..1e9).contains(&number(case, "fit_peak_bytes")), "{case}");
+    }
+    let cost = &fitted["cost"];
+    let asked: u64 = cost["windows"].as_array().unwrap().iter().map(|w| w[1].as_u64().unwrap()).sum();
+    assert_eq!(asked, fitted["events"].as_u64().unwrap() + 45, "one place before each user's first event");
+    // Three times a pass is what learning takes; drawing asks each place once.
+    let ratio = number(cost, "learning") / number(cost, "drawing");
+    assert!((2.9..3.6).contains(&ratio), "{ratio}");
+
+    // The peer's file has the fields that the script writes.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let script = fs::read_to_string(root.join("bench/peers/events_pytorch.py")).unwrap();
+    let peer = dir.path().join("peer.json");
+    let fields = serde_json::json!({
+        "peer": "PyTorch", "version": "0", "case": "small shop", "threads": 2, "learned_events_per_second": 12_345.0,
+        "drawn_events_per_second": 2_345.0, "peak_flops_per_second": 1e11, "peak_memory_bytes": 1_000_000_000,
+    });
+    assert!(fields.as_object().unwrap().keys().all(|key| script.contains(&format!("\"{key}\":"))));
+    fs::write(&peer, fields.to_string()).unwrap();
+    let text = bench(&[project.to_str().unwrap(), "--peer", peer.to_str().unwrap()]);
+    assert!(text.contains("PyTorch 0") && text.contains("12345"), "{text}");
+}
+
+#[test]
+fn events_of_growing_shops_are_compared_with_the_smallest() {
+    let arguments = ["bench", "events", "--generated", "--grow", "--users", "40", "--items", "30", "--events", "400"];
+    let text = shop::succeed(&[&arguments[..], &["--steps", "3", "--draw-events", "100", "-q"]].concat());
+    for (shop, users, items, events) in [
+        ("base", "40", "30", "400"),
+        ("users × 10", "400", "30", "4000"),
+        ("items × 10", "40", "300", "400"),
+        ("history × 10", "40", "30", "4000"),
+    ] {
+        let line = text.lines().find(|l| l.trim_start().starts_with(shop)).unwrap_or_else(|| panic!("{text}"));
+        let numbers = line.trim_start()[shop.len()..].split_whitespace();
+        assert_eq!(numbers.take(3).collect::<Vec<_>>(), [users, items, events], "{text}");
+    }
+    assert!(text.contains("history × 10: an event costs"), "{text}");
+    let refused = shop::run(&["bench", "events"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
