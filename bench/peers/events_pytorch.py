@@ -259,7 +259,7 @@ def main():
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--candidates", type=int, default=800, help="items with features, for each event")
+    parser.add_argument("--candidates", type=int, default=1800, help="items with features, for each event")
     parser.add_argument("--block", type=int, default=256, help="users that are drawn in step")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     a = parser.parse_args()

@@ -68,6 +68,10 @@ const FADING: [Trace; TRACES] = [
 /// Features of an item: the traces; choices in earlier sessions (logarithm of their number, and whether there are any);
 /// whether this session has it; how recent the choices are; whether it once followed the last item.
 pub(crate) const FEATURES: usize = TRACES + 5;
+/// How many of them are logarithms: the first ones.
+const LOGARITHMS: usize = TRACES + 1;
+/// Numbers of an entry that go into logarithms, filled up for vector instructions.
+const LANES: usize = LOGARITHMS.next_multiple_of(8);
 /// Events after which an item's recency has fallen to 1/e.
 const RECENT: f32 = 60.0;
 /// Features below this say nothing and are forgotten.
@@ -188,14 +192,40 @@ impl Memory {
     }
 }
 
+/// What stays of each of an entry's numbers from event to event.
+const KEPT: [f32; LANES] = {
+    let mut kept = [1.0; LANES];
+    let mut which = 0;
+    while which < TRACES {
+        if !matches!(FADING[which].of, Of::Earlier) {
+            kept[which] = FADING[which].keep;
+        }
+        which += 1;
+    }
+    kept
+};
+
+/// For each of [`REACHES`], which of an entry's numbers a companion adds to: 1, else 0.
+const ADDED: [[f32; LANES]; REACHES.len()] = {
+    let mut added = [[0.0; LANES]; REACHES.len()];
+    let mut which = 0;
+    while which < TRACES {
+        if !matches!(FADING[which].of, Of::Earlier) {
+            added[FADING[which].companions][which] = 1.0;
+        }
+        which += 1;
+    }
+    added
+};
+
 #[derive(Debug, Clone, Default)]
 struct Entry {
     item: u32,
-    traces: [f32; TRACES],
+    /// The traces; choices in earlier sessions; nothing.
+    logged: [f32; LANES],
     /// What this session adds to the traces of earlier sessions when it ends.
     pending: f32,
-    /// Choices in earlier sessions and in this one.
-    before: f32,
+    /// Choices in this session.
     now: f32,
     /// Sum over its choices of e^(−age / RECENT), as of event `at`.
     recency: f32,
@@ -203,11 +233,16 @@ struct Entry {
 }
 
 impl Entry {
+    /// Choices in earlier sessions.
+    fn before(&self) -> f32 {
+        self.logged[TRACES]
+    }
+
     /// How strongly an item comes to mind: how likely its traces make it; the user's own items come first.
     fn strength(&self, events: u32) -> f32 {
         let recency = || self.recency * (-((events - self.at) as f32) / RECENT).exp();
-        let own = if self.before + self.now > 0.0 { 1.0 + recency() } else { 0.0 };
-        self.traces.iter().sum::<f32>() + self.pending + own
+        let own = if self.before() + self.now > 0.0 { 1.0 + recency() } else { 0.0 };
+        self.logged[..TRACES].iter().sum::<f32>() + self.pending + own
     }
 }
 
@@ -259,9 +294,9 @@ impl Recall {
     /// Takes note that the next event begins a session.
     pub(crate) fn begin_session(&mut self) {
         for entry in &mut self.entries {
-            entry.before += entry.now;
+            entry.logged[TRACES] += entry.now;
             entry.now = 0.0;
-            for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
+            for (trace, fading) in entry.logged.iter_mut().zip(&FADING) {
                 match fading.of {
                     Of::Session => *trace = 0.0,
                     Of::History => {}
@@ -291,19 +326,14 @@ impl Recall {
             return;
         }
         for entry in &mut self.entries {
-            for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
-                *trace *= if fading.of == Of::Earlier { 1.0 } else { fading.keep };
-            }
+            entry.logged.iter_mut().zip(&KEPT).for_each(|(trace, keep)| *trace *= keep);
         }
         for (which, companions) in memory.companions.iter().enumerate() {
             let (items, shares) = companions.of_item(item);
             for (other, share) in items.iter().zip(shares) {
                 let entry = self.entry(*other);
                 entry.pending += if which == ACROSS { *share } else { 0.0 };
-                for (trace, fading) in entry.traces.iter_mut().zip(&FADING) {
-                    let adds = fading.companions == which && fading.of != Of::Earlier;
-                    *trace += if adds { *share } else { 0.0 };
-                }
+                entry.logged.iter_mut().zip(&ADDED[which]).for_each(|(trace, adds)| *trace += share * adds);
             }
         }
         if self.events.is_multiple_of(FORGET_EVERY) {
@@ -328,9 +358,9 @@ impl Recall {
         self.entries.retain(|e| {
             let loud = || {
                 e.strength(events) >= least
-                    && e.traces.iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT)
+                    && e.logged[..TRACES].iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT)
             };
-            let keep = e.before + e.now > 0.0 || loud();
+            let keep = e.before() + e.now > 0.0 || loud();
             places[e.item as usize] = if keep { kept } else { NONE };
             kept += u32::from(keep);
             keep
@@ -369,25 +399,15 @@ impl Recall {
     /// The features of the next event's items, in place of what was in `out`.
     pub(crate) fn features(&self, memory: &Memory, out: &mut Candidates) {
         let chosen = self.chosen();
-        let entries = chosen.iter().map(|entry| &self.entries[*entry as usize]);
-        out.items.clear();
-        out.items.extend(entries.clone().map(|e| e.item));
-        out.features.clear();
+        out.items.resize(chosen.len(), 0);
         out.features.resize(chosen.len() * FEATURES, 0.0);
-        let followers = self.last.and_then(|last| self.followers.get(&last));
-        for (entry, features) in entries.zip(out.features.as_chunks_mut::<FEATURES>().0) {
-            let rarity = memory.rarity[entry.item as usize];
-            // What the session has already is not brought to mind by its companions.
-            let open = if entry.now > 0.0 { 0.0 } else { rarity };
-            features.iter_mut().zip(&entry.traces).for_each(|(f, trace)| *f = 1.0 + trace * open);
-            features[TRACES] = 1.0 + entry.before;
-            if entry.before > 0.0 {
-                features[TRACES + 1] = 1.0;
-                features[TRACES + 3] = entry.recency * (-((self.events - entry.at) as f32) / RECENT).exp();
-            }
-            features[TRACES + 2] = entry.now.min(1.0);
+        if chosen.len() == self.entries.len() {
+            describe(&self.entries, self.events, &memory.rarity, out);
+        } else {
+            let entries: Vec<Entry> = chosen.iter().map(|entry| self.entries[*entry as usize].clone()).collect();
+            describe(&entries, self.events, &memory.rarity, out);
         }
-        logarithms(&mut out.features);
+        let followers = self.last.and_then(|last| self.followers.get(&last));
         for follower in followers.into_iter().flatten() {
             // An item of the user's own past is never forgotten.
             if let Ok(place) = chosen.binary_search(&self.places[*follower as usize]) {
@@ -398,12 +418,23 @@ impl Recall {
 }
 
 vectorized! {
-    /// The features that are logarithms.
-    fn logarithms<'a>(features: &'a mut [f32]) {
-        for features in features.as_chunks_mut::<FEATURES>().0 {
-            for feature in &mut features[..=TRACES] {
-                *feature = logarithm(*feature);
+    /// Entries and their features at the next event, without those of followers; bound by how fast entries are read.
+    fn describe<'a>(entries: &'a [Entry], events: u32, rarity: &'a [f32], out: &'a mut Candidates) {
+        let places = out.items.iter_mut().zip(out.features.as_chunks_mut::<FEATURES>().0);
+        for (entry, (item, features)) in entries.iter().zip(places) {
+            *item = entry.item;
+            // What the session has already is not brought to mind by its companions.
+            let open = if entry.now > 0.0 { 0.0 } else { rarity[entry.item as usize] };
+            let mut numbers = entry.logged;
+            for (lane, number) in numbers.iter_mut().enumerate() {
+                *number = logarithm(1.0 + *number * if lane < TRACES { open } else { 1.0 });
             }
+            features[..LOGARITHMS].copy_from_slice(&numbers[..LOGARITHMS]);
+            let (own, recency) = match entry.before() > 0.0 {
+                true => (1.0, entry.recency * (-((events - entry.at) as f32) / RECENT).exp()),
+                false => (0.0, 0.0),
+            };
+            features[LOGARITHMS..].copy_from_slice(&[own, entry.now.min(1.0), recency, 0.0]);
         }
     }
 }
