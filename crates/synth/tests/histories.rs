@@ -8,6 +8,8 @@ use std::sync::Arc;
 use twinmart_synth::{FitSettings, fit};
 use twinmart_tables::*;
 
+/// A column of a table.
+type Column = (&'static str, ColumnKind, ArrayRef);
 /// One event: user, item, moment in seconds.
 type Event = (i64, i64, Option<i64>);
 
@@ -39,7 +41,7 @@ fn shop(users: i64, items: i64, events: &[Event], steps: u64) -> Shop {
     let project = Project::parse(&text, Path::new("twinmart.toml")).unwrap();
     let numbers = |column: Vec<i64>| Arc::new(Int64Array::from(column)) as ArrayRef;
     let at: TimestampSecondArray = events.iter().map(|e| e.2).collect();
-    let columns: [(&str, Vec<(&str, ColumnKind, ArrayRef)>); 3] = [
+    let columns: [(&str, Vec<Column>); 3] = [
         ("users", vec![("user", ColumnKind::Id, numbers((0..users).collect()))]),
         ("items", vec![("item", ColumnKind::Id, numbers((0..items).collect()))]),
         (
@@ -51,7 +53,7 @@ fn shop(users: i64, items: i64, events: &[Event], steps: u64) -> Shop {
             ],
         ),
     ];
-    let table = |(name, columns): (&str, Vec<(&str, ColumnKind, ArrayRef)>)| {
+    let table = |(name, columns): (&str, Vec<Column>)| {
         let kinds = columns.iter().map(|c| c.1).collect();
         let named = columns.into_iter().map(|(name, _, values)| (name, values, true));
         let rows = RecordBatch::try_from_iter_with_nullable(named).unwrap();
