@@ -40,6 +40,8 @@ SEASONS = 27
 LENGTHS = (16, 32, 64, 96, 128, 192)
 NEW_SESSIONS = 0.15
 DROPOUT = 0.2
+# Steps whose time does not count.
+WARM_UP = 3
 TABLE_ROWS = 600
 TABLE_OUT_ROWS = 250
 KNOWN = 8
@@ -208,12 +210,13 @@ def batch_of(cost, count):
 
 
 def learn(network, batch, steps, compiled):
-    """Events a second, by the median step."""
+    """Events a second, by the median step, and processor microseconds of an event."""
     loss_of = torch.compile(network.loss) if compiled else network.loss
     adam = torch.optim.AdamW(network.parameters(), lr=2e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.05)
     average = [p.detach().clone() for p in network.parameters()]
-    seconds = []
-    for _ in range(steps + 3):
+    seconds, processor = [], 0
+    for step in range(steps + WARM_UP):
+        processor = time.process_time() if step == WARM_UP else processor
         began = time.perf_counter()
         adam.zero_grad(set_to_none=True)
         loss_of(batch).backward()
@@ -222,11 +225,11 @@ def learn(network, batch, steps, compiled):
         with torch.no_grad():
             torch._foreach_lerp_(average, list(network.parameters()), 0.005)
         seconds.append(time.perf_counter() - began)
-    return len(batch["asked"]) / statistics.median(seconds[3:])
+    return rates(len(batch["asked"]), seconds, processor)
 
 
 def draw(network, cost, count, users, steps, compiled):
-    """Events a second, by the median step."""
+    """Events a second, by the median step, and processor microseconds of an event."""
     network.eval()
     step_of = torch.compile(network.draw) if compiled else network.draw
     shape, items = cost["shape"], cost["choices"][0]
@@ -234,13 +237,19 @@ def draw(network, cost, count, users, steps, compiled):
     last, taste = torch.full((users,), items), torch.randn(users, cost["taste"])
     sparse, lifts = candidates(users, items, count, cost["features"]), torch.randn(users, items)
     fields, known = torch.randint(TABLE_ROWS, (users, cost["fields"])), torch.randint(TABLE_OUT_ROWS, (users, KNOWN))
-    seconds = []
+    seconds, processor = [], 0
     with torch.inference_mode():
-        for step in range(steps):
+        for step in range(steps + WARM_UP):
+            processor = time.process_time() if step == WARM_UP else processor
             began = time.perf_counter()
             last = step_of(last, fields, known, taste, memory, torch.tensor(step), sparse, lifts)
             seconds.append(time.perf_counter() - began)
-    return users / statistics.median(seconds[3:])
+    return rates(users, seconds, processor)
+
+
+def rates(events, seconds, processor):
+    microseconds = (time.process_time() - processor) * 1e6 / events / (len(seconds) - WARM_UP)
+    return events / statistics.median(seconds[WARM_UP:]), microseconds
 
 
 def peak_flops_per_second():
@@ -270,12 +279,13 @@ def main():
     cost = case["fitted"]["cost"]
     count = min(a.candidates, cost["choices"][0])
     network, before = Network(cost), peak_flops_per_second()
-    learned = learn(network, batch_of(cost, count), a.steps, a.compile)
-    drawn = draw(network, cost, count, a.block, 3 * a.steps, a.compile)
+    learned, learn_processor = learn(network, batch_of(cost, count), a.steps, a.compile)
+    drawn, draw_processor = draw(network, cost, count, a.block, 3 * a.steps, a.compile)
     result = {
         "peer": "PyTorch, compiled" if a.compile else "PyTorch", "version": torch.__version__, "case": case["name"],
         "threads": a.threads, "candidates": count, "block": a.block, "learned_events_per_second": learned,
-        "drawn_events_per_second": drawn, "peak_flops_per_second": max(before, peak_flops_per_second()),
+        "drawn_events_per_second": drawn, "learn_cpu_microseconds": learn_processor,
+        "draw_cpu_microseconds": draw_processor, "peak_flops_per_second": max(before, peak_flops_per_second()),
         "peak_memory_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     a.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -9,6 +9,7 @@
 use super::child;
 use super::generated::{self, Size};
 use super::peak;
+use super::processor::own_seconds;
 use super::results::{aligned, rounded, shown};
 use super::stages::{Stage, StopWatch};
 use crate::pipeline::{Parts, settings};
@@ -65,8 +66,9 @@ pub(crate) struct Fitted {
     events: usize,
     /// Wall seconds of reading and cleaning.
     load_seconds: f64,
-    /// Wall seconds of the fit, all tables.
+    /// Wall seconds of the fit, all tables, and processor seconds; the latter on Linux only, here and below.
     fit_seconds: f64,
+    fit_cpu_seconds: Option<f64>,
     /// What the fit told of itself.
     stages: Vec<Stage>,
     cost: Cost,
@@ -79,8 +81,9 @@ pub(crate) struct Fitted {
 pub(crate) struct Drawn {
     users: u64,
     events: u64,
-    /// Wall seconds of drawing and writing.
+    /// Of drawing and writing.
     seconds: f64,
+    cpu_seconds: Option<f64>,
     peak_flops_per_second: f64,
 }
 
@@ -90,12 +93,15 @@ pub(crate) struct Case {
     name: String,
     fitted: Fitted,
     drawn: Drawn,
-    /// Preparation: all of the fit that is neither learning nor calibration, in seconds and for each event.
+    /// Preparation: all of the fit that is neither learning nor calibration.
     prepare_seconds: f64,
-    prepare_microseconds_per_event: f64,
     calibrate_seconds: f64,
     learned_events_per_second: f64,
     drawn_events_per_second: f64,
+    /// Processor microseconds of one event: to prepare, to learn, to draw.
+    prepare_cpu_microseconds: Option<f64>,
+    learn_cpu_microseconds: Option<f64>,
+    draw_cpu_microseconds: Option<f64>,
     /// Flops of the network that were done a second, as shares of the peak.
     learning_share_of_peak: f64,
     drawing_share_of_peak: f64,
@@ -114,6 +120,8 @@ pub(crate) struct Peer {
     threads: usize,
     learned_events_per_second: f64,
     drawn_events_per_second: f64,
+    learn_cpu_microseconds: f64,
+    draw_cpu_microseconds: f64,
     peak_flops_per_second: f64,
     peak_memory_bytes: u64,
 }
@@ -127,9 +135,9 @@ pub(crate) fn measure(shop: &Shop, plan: &Plan, scratch: &Path, progress: &Progr
     };
     let [model, out] = ["model.twin", "result.json"].map(|f| folder.path().join(f));
     let child = |stage: &str, input: &Path, arguments: &[String]| {
-        let mut all: Vec<OsString> = ["bench", "events-part", stage].map(Into::into).into();
-        all.extend([input, &model, &out].map(Into::into));
-        all.extend(arguments.iter().map(Into::into));
+        let mut all: Vec<OsString> = vec!["bench".into(), "events-part".into(), stage.into()];
+        all.extend([input, model.as_path(), out.as_path()].map(OsString::from));
+        all.extend(arguments.iter().map(OsString::from));
         let threads = rayon::current_num_threads().to_string();
         all.extend(["--seed", &plan.seed.to_string(), "--threads", &threads].map(Into::into));
         child::run(&format!("{name}: {stage}"), &all, folder.path(), progress)
@@ -144,16 +152,21 @@ pub(crate) fn measure(shop: &Shop, plan: &Plan, scratch: &Path, progress: &Progr
 
 impl Case {
     fn of(name: String, fitted: Fitted, drawn: Drawn, fit_peak: Option<u64>, draw_peak: Option<u64>) -> Case {
-        let seconds = |title: &str| fitted.stages.iter().filter(|s| s.title == title).map(|s| s.seconds).sum::<f64>();
-        let learning = fitted.stages.iter().find(|s| s.title == LEARNING).and_then(|s| s.per_second).unwrap_or(0.0);
+        let stages = |title: &'static str| fitted.stages.iter().filter(move |s| s.title == title);
+        let repeated = || stages(LEARNING).chain(stages(CALIBRATING));
+        let learning = stages(LEARNING).find_map(|s| s.per_second).unwrap_or(0.0);
         let drawing = drawn.events as f64 / drawn.seconds;
-        let prepare = fitted.fit_seconds - seconds(LEARNING) - seconds(CALIBRATING);
+        let prepare = fitted.fit_seconds - repeated().map(|s| s.seconds).sum::<f64>();
+        let prepare_cpu = fitted.fit_cpu_seconds.map(|all| all - repeated().filter_map(|s| s.cpu_seconds).sum::<f64>());
+        let each = |seconds: f64, events: f64| rounded(seconds * 1e6 / events.max(1.0), 3);
         Case {
             prepare_seconds: rounded(prepare, 3),
-            prepare_microseconds_per_event: rounded(prepare * 1e6 / fitted.events.max(1) as f64, 3),
-            calibrate_seconds: rounded(seconds(CALIBRATING), 3),
+            calibrate_seconds: rounded(stages(CALIBRATING).map(|s| s.seconds).sum(), 3),
             learned_events_per_second: rounded(learning, 1),
             drawn_events_per_second: rounded(drawing, 1),
+            prepare_cpu_microseconds: prepare_cpu.map(|seconds| each(seconds, fitted.events as f64)),
+            learn_cpu_microseconds: stages(LEARNING).find_map(|s| s.per_cpu_second).map(|rate| each(1.0, rate)),
+            draw_cpu_microseconds: drawn.cpu_seconds.map(|seconds| each(seconds, drawn.events as f64)),
             learning_share_of_peak: rounded(learning * fitted.cost.learning / fitted.peak_flops_per_second, 4),
             drawing_share_of_peak: rounded(drawing * fitted.cost.drawing / drawn.peak_flops_per_second, 4),
             fit_peak_bytes: fit_peak,
@@ -171,21 +184,21 @@ pub(crate) fn fit_part(input: &Path, model: &Path, out: &Path, plan: &Plan) -> R
     project.synthesis.preset = plan.preset;
     project.synthesis.steps = plan.steps;
     let settings = settings(&project, Some(Method::Autoregressive.name()), plan.seed)?;
-    let (watch, progress) = StopWatch::new();
+    let (watch, progress) = StopWatch::with_progress();
     let peak_before = peak::flops_per_second();
-    let began = Instant::now();
+    let clock = Clock::start();
     let loaded = twinmart_sources::load_project(project, None, &progress)?;
     let parts = Parts::of(&loaded.shop, settings.seed)?;
     drop(loaded);
-    let load_seconds = rounded(began.elapsed().as_secs_f64(), 3);
+    let (load_seconds, _) = clock.passed();
     let (counts, items) = {
         let histories = parts.train.histories()?;
         let counts: Vec<usize> = (0..histories.user_count()).map(|user| histories.range(user).len()).collect();
         (counts, histories.item_count())
     };
-    let began = Instant::now();
+    let clock = Clock::start();
     let fitted = twinmart_synth::fit(&parts.train, &settings, &progress)?;
-    let fit_seconds = rounded(began.elapsed().as_secs_f64(), 3);
+    let (fit_seconds, fit_cpu_seconds) = clock.passed();
     fitted.save(model, true)?;
     let histories = fitted.histories().ok_or_else(|| Error::data("no histories were learned").file(input))?;
     let result = Fitted {
@@ -194,6 +207,7 @@ pub(crate) fn fit_part(input: &Path, model: &Path, out: &Path, plan: &Plan) -> R
         events: counts.iter().sum(),
         load_seconds,
         fit_seconds,
+        fit_cpu_seconds,
         stages: watch.stages(),
         cost: histories.cost(&counts),
         peak_flops_per_second: peak_before.max(peak::flops_per_second()),
@@ -207,28 +221,44 @@ pub(crate) fn draw_part(folder: &Path, model: &Path, out: &Path, users: u64, see
     let peak_before = peak::flops_per_second();
     let sampler = model.sampler(Some(users), seed)?;
     let twin = folder.join("twin");
-    let began = Instant::now();
+    let clock = Clock::start();
     let written = twinmart_synth::write_twin(&sampler, &twin, FileFormat::Parquet, true, &Progress::silent())?;
-    let seconds = rounded(began.elapsed().as_secs_f64(), 3);
+    let (seconds, cpu_seconds) = clock.passed();
     let is_events = |name: &str| model.manifest().tables.iter().any(|t| t.name == name && t.role() == Role::Events);
     let events = written.iter().filter(|(name, _)| is_events(name)).map(|(_, rows)| rows).sum();
     fs::remove_dir_all(&twin).map_err(|e| Error::io(&twin, e))?;
     let peak_flops_per_second = peak_before.max(peak::flops_per_second());
-    write_json(out, &Drawn { users, events, seconds, peak_flops_per_second })
+    write_json(out, &Drawn { users, events, seconds, cpu_seconds, peak_flops_per_second })
+}
+
+/// Wall and processor time from a start on.
+struct Clock(Instant, Option<f64>);
+
+impl Clock {
+    fn start() -> Clock {
+        Clock(Instant::now(), own_seconds())
+    }
+
+    fn passed(&self) -> (f64, Option<f64>) {
+        let cpu = own_seconds().zip(self.1).map(|(after, before)| rounded(after - before, 2));
+        (rounded(self.0.elapsed().as_secs_f64(), 3), cpu)
+    }
 }
 
 /// All cases as a table, each next to what others make of its network.
 pub(crate) fn text(cases: &[Case], peer: Option<&Peer>) -> String {
-    const HEADER: [&str; 12] = [
+    let header = [
         "shop",
         "users",
         "items",
         "events",
         "prepare s",
-        "µs/event",
+        "cpu µs",
         "learned/s",
+        "cpu µs",
         "of peak",
         "drawn/s",
+        "cpu µs",
         "of peak",
         "fit GB",
         "draw GB",
@@ -240,17 +270,17 @@ pub(crate) fn text(cases: &[Case], peer: Option<&Peer>) -> String {
             rows.push(peer.cells(&case.fitted.cost));
         }
     }
-    let mut text = aligned(&HEADER, 1, rows);
-    let (first, others) = cases.split_first().map_or((None, cases), |(first, others)| (Some(first), others));
-    for (case, first) in others.iter().zip(first.into_iter().cycle()) {
-        let times = |of: &dyn Fn(&Case) -> f64| of(case) / of(first);
+    let mut text = aligned(&header, 1, rows);
+    let Some((first, others)) = cases.split_first() else { return text };
+    for case in others {
+        let times = |of: fn(&Case) -> Option<f64>| shown(of(case).zip(of(first)).map(|(case, first)| case / first), 2);
         text.push_str(&format!(
-            "\n{}: an event costs {:.2} × {} to prepare, {:.2} × to learn, {:.2} × to draw",
+            "\n{}: an event costs {} × {} to prepare, {} × to learn, {} × to draw (processor time)",
             case.name,
-            times(&|c| c.prepare_microseconds_per_event),
+            times(|c| c.prepare_cpu_microseconds),
             first.name,
-            times(&|c| 1.0 / c.learned_events_per_second),
-            times(&|c| 1.0 / c.drawn_events_per_second),
+            times(|c| c.learn_cpu_microseconds),
+            times(|c| c.draw_cpu_microseconds),
         ));
     }
     text
@@ -265,10 +295,12 @@ impl Case {
             self.fitted.items.to_string(),
             self.fitted.events.to_string(),
             shown(Some(self.prepare_seconds), 1),
-            shown(Some(self.prepare_microseconds_per_event), 1),
+            shown(self.prepare_cpu_microseconds, 1),
             shown(Some(self.learned_events_per_second), 0),
+            shown(self.learn_cpu_microseconds, 1),
             shown(Some(self.learning_share_of_peak), 2),
             shown(Some(self.drawn_events_per_second), 0),
+            shown(self.draw_cpu_microseconds, 1),
             shown(Some(self.drawing_share_of_peak), 2),
             gigabytes(self.fit_peak_bytes),
             gigabytes(self.draw_peak_bytes),
@@ -283,8 +315,10 @@ impl Peer {
         cells.extend(std::iter::repeat_n("–".to_string(), 5));
         cells.extend([
             shown(Some(self.learned_events_per_second), 0),
+            shown(Some(self.learn_cpu_microseconds), 1),
             share(self.learned_events_per_second, cost.learning),
             shown(Some(self.drawn_events_per_second), 0),
+            shown(Some(self.draw_cpu_microseconds), 1),
             share(self.drawn_events_per_second, cost.drawing),
             shown(Some(self.peak_memory_bytes as f64 / 1e9), 2),
             "–".into(),

@@ -215,7 +215,8 @@ fn events_are_timed_and_held_against_the_machine_and_a_peer() {
     let peer = dir.path().join("peer.json");
     let fields = serde_json::json!({
         "peer": "PyTorch", "version": "0", "case": "small shop", "threads": 2, "learned_events_per_second": 12_345.0,
-        "drawn_events_per_second": 2_345.0, "peak_flops_per_second": 1e11, "peak_memory_bytes": 1_000_000_000,
+        "drawn_events_per_second": 2_345.0, "learn_cpu_microseconds": 99.0, "draw_cpu_microseconds": 98.0,
+        "peak_flops_per_second": 1e11, "peak_memory_bytes": 1_000_000_000,
     });
     assert!(fields.as_object().unwrap().keys().all(|key| script.contains(&format!("\"{key}\":"))));
     fs::write(&peer, fields.to_string()).unwrap();
@@ -225,13 +226,13 @@ fn events_are_timed_and_held_against_the_machine_and_a_peer() {
 
 #[test]
 fn events_of_growing_shops_are_compared_with_the_smallest() {
-    let arguments = ["bench", "events", "--generated", "--grow", "--users", "40", "--items", "30", "--events", "400"];
+    let arguments = ["bench", "events", "--generated", "--grow", "--users", "120", "--items", "30", "--events", "1200"];
     let text = shop::succeed(&[&arguments[..], &["--steps", "3", "--draw-events", "100", "-q"]].concat());
     for (shop, users, items, events) in [
-        ("base", "40", "30", "400"),
-        ("users × 10", "400", "30", "4000"),
-        ("items × 10", "40", "300", "400"),
-        ("history × 10", "40", "30", "4000"),
+        ("base", "120", "30", "1200"),
+        ("users × 10", "1200", "30", "12000"),
+        ("items × 10", "120", "300", "1200"),
+        ("history × 10", "120", "30", "12000"),
     ] {
         let line = text.lines().find(|l| l.trim_start().starts_with(shop)).unwrap_or_else(|| panic!("{text}"));
         let numbers = line.trim_start()[shop.len()..].split_whitespace();
