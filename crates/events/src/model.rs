@@ -21,7 +21,7 @@ use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use twinmart_nets::decoder::{Decoder, Shape};
 use twinmart_privacy::PersonThreshold;
-use twinmart_tables::{Draws, Error, Result};
+use twinmart_tables::{Draws, Result};
 
 /// What is known of users beside their events, in codes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -119,15 +119,14 @@ impl EventModel {
         let folds = folds(sequences.users(), fitting.draws);
         let (items, seasons) = (sizes.items, sizes.seasons);
         let remembered = |sets: &[Vec<bool>], clusters: Option<&Clusters>| {
-            let task = fitting.progress.start("counting companions", Some(1), "rounds");
+            let _task = fitting.progress.start("counting companions", None, "pairs");
             let parts = Parts { of_user: &folds, sets };
             let enough = |people: usize| threshold.allows(people);
             let memories = Memory::of(sequences, items, &season, seasons, parts, &enough);
-            task.advance(1)?;
-            Ok::<_, Error>(memories.into_iter().map(|memory| memory.in_clusters(clusters)).collect::<Vec<_>>())
+            memories.into_iter().map(|memory| memory.in_clusters(clusters)).collect::<Vec<Memory>>()
         };
         let others = |fold: usize| (0..=FOLDS).map(|other| other != fold && other != FOLDS).collect();
-        let memories = remembered(&(0..=FOLDS).map(others).collect::<Vec<_>>(), clusters.as_ref())?;
+        let memories = remembered(&(0..=FOLDS).map(others).collect::<Vec<_>>(), clusters.as_ref());
         let layout = Layout::new(&sizes);
         let people = People { sequences, clock: clock.as_ref(), profile: &fields, taste: &summary.taste };
         let lesson = Lesson {
@@ -158,7 +157,7 @@ impl EventModel {
         let told = (fitting.draws, &fitting.progress);
         calibrate(&mut model, sequences, &plan, (&folds, &memories), told, &mut checkpoint)?;
         drop(memories);
-        model.memory = remembered(&[vec![true; FOLDS + 1]], model.clusters.as_ref())?.remove(0);
+        model.memory = remembered(&[vec![true; FOLDS + 1]], model.clusters.as_ref()).remove(0);
         Ok(model)
     }
 
