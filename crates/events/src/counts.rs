@@ -113,6 +113,24 @@ impl Companions {
         (&self.item[range.clone()], &self.share[range])
     }
 
+    /// With at most `most` companions of each item: the strongest, of equal ones the first.
+    pub(crate) fn strongest(self, most: usize) -> Companions {
+        let (mut offsets, mut item, mut share) = (vec![0], Vec::new(), Vec::new());
+        for from in 0..self.offsets.len() as u32 - 1 {
+            let (items, shares) = self.of_item(from);
+            let mut places: Vec<usize> = (0..items.len()).collect();
+            if places.len() > most {
+                places.select_nth_unstable_by(most, |a, b| shares[*b].total_cmp(&shares[*a]).then(a.cmp(b)));
+                places.truncate(most);
+                places.sort_unstable();
+            }
+            item.extend(places.iter().map(|place| items[*place]));
+            share.extend(places.iter().map(|place| shares[*place]));
+            offsets.push(item.len() as u32);
+        }
+        Companions { offsets, item, share }
+    }
+
     /// Adds everything to lists of numbers.
     pub(crate) fn store(&self, numbers: &mut Vec<f32>, places: &mut Vec<u32>) {
         places.extend(&self.offsets);
@@ -346,6 +364,18 @@ mod tests {
         assert_eq!(items, [1, 2]);
         assert!((shares[0] - sure(3.0) / sum).abs() < 1e-6 && (shares[1] - sure(2.0) / sum).abs() < 1e-6);
         assert!(near.is_sound(4) && !near.is_sound(3));
+    }
+
+    #[test]
+    fn the_strongest_companions_stay() {
+        let counts = [(0, 1, 2.0), (0, 2, 7.0), (0, 3, 2.0), (0, 4, 3.0), (2, 0, 1.0)];
+        let all = Companions::of_counts(&counts, 5);
+        let some = all.clone().strongest(3);
+        assert!(some.is_sound(5));
+        let share = |people: f32| people / (14.0 + DOUBT);
+        assert_eq!(some.of_item(0), (&[1u32, 2, 4][..], &[share(2.0), share(7.0), share(3.0)][..]));
+        assert_eq!(some.of_item(2), all.of_item(2));
+        assert_eq!(all.clone().strongest(4), all);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use twinmart_nets::matrix::{add, dot, multiply, multiply_add, rows, rows_mut};
 /// Items of a catalogue whose choices are among all at once, at most.
 pub(crate) const MOST_AT_ONCE: usize = 20_000;
 /// Items that a history brings to mind, at most, in larger catalogues.
-const MOST_CANDIDATES: usize = 256;
+const MOST_CANDIDATES: usize = 512;
 
 impl Sizes {
     /// What a history brings to mind before its first event.

@@ -94,6 +94,8 @@ pub(crate) struct Memory {
     pub(crate) popularity: Popularity,
 }
 
+/// Companions of an item, at most, in catalogues whose items are in clusters.
+const MOST_COMPANIONS: usize = 128;
 /// Events of its overall popularity that each season's popularity starts from.
 const SEASON_DOUBT: f64 = 30.0;
 
@@ -150,10 +152,13 @@ impl Memory {
         }
     }
 
-    /// With what follows from it for clusters of items, where there are any.
+    /// For items in clusters, where there are any: with what follows for these, and the strongest companions alone, so that an
+    /// event's cost does not grow with the catalogue.
     pub(crate) fn in_clusters(self, clusters: Option<&Clusters>) -> Memory {
-        let popularity = clusters.map_or_else(Popularity::default, |clusters| clusters.popularity(&self));
-        Memory { popularity, ..self }
+        let Some(clusters) = clusters else { return self };
+        let popularity = clusters.popularity(&self);
+        let companions = self.companions.into_iter().map(|c| c.strongest(MOST_COMPANIONS)).collect();
+        Memory { companions, popularity, ..self }
     }
 
     /// Adds everything to lists of numbers.
@@ -336,7 +341,7 @@ impl Recall {
                 entry.logged.iter_mut().zip(&ADDED[which]).for_each(|(trace, adds)| *trace += share * adds);
             }
         }
-        if self.events.is_multiple_of(FORGET_EVERY) {
+        if self.events.is_multiple_of(FORGET_EVERY) || self.entries.len() / 4 > self.most {
             self.forget(memory);
         }
     }
