@@ -246,7 +246,7 @@ fn with_room(places: &[f32], centres: &[f32], order: &[usize]) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    /// Users who choose within one of 12 topics of 25 items; marks name the topic of half of the items.
+    /// Users who choose within one of 12 topics of 25 items; marks name the topics.
     fn shop() -> (Sequences, Catalogue) {
         let mut stream: Stream = Draws::new(5).stream("shop");
         let mut sequences = Sequences { offsets: vec![0], ..Sequences::default() };
