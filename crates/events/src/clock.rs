@@ -114,11 +114,12 @@ impl Clock {
         ((self.last_day - self.first_day) / self.season_days + 1) as usize
     }
 
-    /// Season, weekday and hour of a moment.
+    /// Season, weekday and hour of a moment; beyond the window the nearest season.
     pub(crate) fn moment(&self, time: i64) -> Moment {
-        let day = time.div_euclid(DAY).clamp(self.first_day, self.last_day);
+        let day = time.div_euclid(DAY);
+        let inside = day.clamp(self.first_day, self.last_day);
         Moment {
-            season: ((day - self.first_day) / self.season_days) as usize,
+            season: ((inside - self.first_day) / self.season_days) as usize,
             weekday: day.rem_euclid(7) as usize,
             hour: (time.rem_euclid(DAY) / HOUR) as usize,
         }
@@ -160,6 +161,64 @@ impl Clock {
         inside as f32 / (last - first + 1) as f32
     }
 
+    /// The latest moment of the window.
+    pub(crate) fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// The days of a class after `from` and their odds: as busy as they were, beyond the window as their weekday was.
+    pub(crate) fn days(&self, from: i64, class: usize) -> Vec<(i64, f64)> {
+        let (first, last) = day_classes(self.last_day - self.first_day)[class];
+        let today = from.div_euclid(DAY);
+        self.odds_of_days(today + first, today + last, &self.busy)
+    }
+
+    /// The days on which a history of a season may begin, and their odds.
+    pub(crate) fn first_days(&self, season: usize) -> Vec<(i64, f64)> {
+        let first = self.first_day + season as i64 * self.season_days;
+        self.odds_of_days(first, (first + self.season_days - 1).min(self.last_day), &self.begun)
+    }
+
+    fn odds_of_days(&self, first: i64, last: i64, weights: &[f32]) -> Vec<(i64, f64)> {
+        let (mut sums, mut counts) = ([0f64; 7], [0f64; 7]);
+        for (day, weight) in (self.first_day..).zip(weights) {
+            sums[day.rem_euclid(7) as usize] += f64::from(*weight);
+            counts[day.rem_euclid(7) as usize] += 1.0;
+        }
+        let weight = |day: i64| {
+            let own = usize::try_from(day - self.first_day).ok().and_then(|d| weights.get(d));
+            let weekday = day.rem_euclid(7) as usize;
+            own.map_or(sums[weekday] / counts[weekday].max(1.0), |w| f64::from(*w)) + 1e-9
+        };
+        let total: f64 = (first..=last).map(weight).sum();
+        (first..=last).map(|day| (day, weight(day) / total)).collect()
+    }
+
+    /// The moments a class of seconds after `from`, in pieces of an hour at most: first and exclusive last moment, and odds.
+    /// With `same_day` only those of the day of `from`, where there are any.
+    pub(crate) fn moments_after(&self, from: i64, class: usize, same_day: bool) -> Vec<(i64, i64, f64)> {
+        let gaps = self.gaps(class);
+        let (begin, mut end) = (from + gaps.start * self.grain, from + gaps.end * self.grain);
+        let tomorrow = (from.div_euclid(DAY) + 1) * DAY;
+        if same_day && begin < tomorrow {
+            end = end.min(tomorrow.max(begin + self.grain));
+        }
+        let width = HOUR.max(self.grain);
+        let mut pieces = Vec::new();
+        let mut at = begin;
+        while at < end {
+            let next = ((at.div_euclid(width) + 1) * width).min(end);
+            pieces.push((at, next, (next - at) as f64 / (end - begin) as f64));
+            at = next;
+        }
+        pieces
+    }
+
+    /// The smallest number of microseconds of a class of seconds.
+    pub(crate) fn least_gap(&self, class: usize) -> i64 {
+        self.gaps(class).start * self.grain
+    }
+
     fn draw_between(&self, first: i64, last: i64, weights: &[f32], stream: &mut impl Rng) -> Option<i64> {
         let days = first.max(self.first_day)..=last.min(self.last_day);
         let weight = |day: i64| f64::from(weights[(day - self.first_day) as usize]) + 1e-9;
@@ -178,10 +237,14 @@ impl Clock {
 
     /// A number of microseconds of a class of seconds, such as the data can say.
     pub(crate) fn draw_seconds(&self, class: usize, stream: &mut impl Rng) -> i64 {
+        stream.random_range(self.gaps(class)) * self.grain
+    }
+
+    /// The multiples of the grain in a class of seconds; where there is none, the next one.
+    fn gaps(&self, class: usize) -> std::ops::Range<i64> {
         let (low, high) = second_borders(class);
         let multiple = |border: i64| (border + self.grain - 1) / self.grain;
-        let (first, end) = (multiple(low), multiple(high).max(multiple(low) + 1));
-        stream.random_range(first..end) * self.grain
+        multiple(low)..multiple(high).max(multiple(low) + 1)
     }
 
     /// A moment of an hour of a day.
@@ -201,7 +264,7 @@ impl Clock {
         days.is_some_and(|d| (1..=1_000_000).contains(&d) && weights.iter().all(|w| w.len() as i64 == d))
             && weights.iter().all(|w| w.iter().all(|x| x.is_finite() && *x >= 0.0))
             && (1..=DAY).contains(&self.grain)
-            && self.season_days >= 1
+            && (1..=1_000_000).contains(&self.season_days)
             && self.seasons() <= 1_000
             && self.first_day.abs() < 40_000_000
             && self.end.div_euclid(DAY) == self.last_day

@@ -22,7 +22,7 @@ use crate::slopes::ItemSlopes;
 use twinmart_nets::exponential::softmax_rows;
 use twinmart_nets::matrix::{add, add_multiples, add_products, dot, multiply_add, rows, rows_mut};
 
-/// Score of a cluster whose items are all brought to mind.
+/// Score of a cluster whose items are all brought to mind, and of these within their clusters.
 const NEVER: f32 = -1e30;
 /// What is left of a cluster's events, at least: rounding may leave less.
 const LEAST_LEFT: f32 = 1e-4;
@@ -153,6 +153,38 @@ impl Clustered<'_> {
         let (items, mut odds) = self.others(leaf, choice);
         softmax_rows(&mut odds, items.len());
         items[pick(&odds)] as usize
+    }
+
+    /// The odds of all items for some events, `[events, items]`, of queries `[events, width]`.
+    pub(crate) fn odds(&self, q: &[f32], choices: &[Choice]) -> Vec<f32> {
+        let (width, items) = (self.layout.width, self.bias().len());
+        let centres = self.scores(q);
+        let mut odds = self.bias().repeat(choices.len());
+        let own = rows(&self.own()[..items * width], width).transpose();
+        multiply_add(rows_mut(&mut odds, items), rows(q, width), own);
+        let events = odds.chunks_exact_mut(items).zip(centres.chunks_exact(self.clusters.count()));
+        events.zip(choices).for_each(|((odds, centres), choice)| self.odds_of_event(odds, centres, choice));
+        odds
+    }
+
+    /// The odds of all items in place of what queries and biases say: of those that the history brings to mind as leaves, of
+    /// all others those of their clusters times those within.
+    fn odds_of_event(&self, scores: &mut [f32], centres: &[f32], choice: &Choice) {
+        let Choice { gates, candidates, memory, season, .. } = *choice;
+        let mut leaves = Vec::new();
+        self.leaves(centres, choice, &mut Taken::default(), &mut leaves);
+        let (of_clusters, of_candidates) = leaves.split_at(centres.len());
+        scores.iter_mut().zip(memory.season(season)).for_each(|(score, lift)| *score += gates[FEATURES] * lift);
+        candidates.items.iter().for_each(|item| scores[*item as usize] = NEVER);
+        let mut within = Vec::new();
+        for (cluster, of_cluster) in of_clusters.iter().enumerate() {
+            let members = self.clusters.members(cluster);
+            within.clear();
+            within.extend(members.iter().map(|item| scores[*item as usize]));
+            softmax_rows(&mut within, members.len());
+            members.iter().zip(&within).for_each(|(item, odds)| scores[*item as usize] = of_cluster * odds);
+        }
+        candidates.items.iter().zip(of_candidates).for_each(|(item, odds)| scores[*item as usize] = *odds);
     }
 
     pub(crate) fn loss(&self, part: &Part, mut slopes: Option<PartSlopes>) -> f64 {
@@ -354,6 +386,10 @@ mod tests {
             assert!((found / expected[item] - 1.0).abs() < 1e-4, "{item}: {found} {}", expected[item]);
             found
         };
+        let odds = case.clustered().odds(&case.q, &[case.choice()]);
+        for (item, odds) in odds.iter().enumerate() {
+            assert!((f64::from(*odds) / sum(item) - 1.0).abs() < 1e-5, "{item}: {odds} {}", sum(item));
+        }
         assert!(((0..ITEMS).map(sum).sum::<f64>() - 1.0).abs() < 1e-5);
     }
 

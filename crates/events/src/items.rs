@@ -13,6 +13,7 @@ use crate::clusters::Clusters;
 use crate::layout::{GATES, Layout, Sizes};
 use crate::recall::{Candidates, FEATURES, Memory, Recall};
 use crate::slopes::ItemSlopes;
+use std::borrow::Cow;
 use twinmart_nets::exponential::softmax_rows;
 use twinmart_nets::matrix::{add, dot, multiply, multiply_add, rows, rows_mut};
 
@@ -79,11 +80,19 @@ impl<'a> Items<'a> {
         clusters: Option<&'a Clusters>,
         weights: &'a [f32],
     ) -> Items<'a> {
+        let vectors = if clusters.is_none() { catalogue.vectors(layout, weights) } else { Vec::new() };
+        Items::with_vectors(layout, Cow::Owned(vectors), clusters, weights)
+    }
+
+    /// As [`Items::new`], with what [`Catalogue::vectors`] made before; with clusters nobody looks at it.
+    pub(crate) fn with_vectors(
+        layout: &'a Layout,
+        vectors: Cow<'a, [f32]>,
+        clusters: Option<&'a Clusters>,
+        weights: &'a [f32],
+    ) -> Items<'a> {
         match clusters {
-            None => {
-                let vectors = catalogue.vectors(layout, weights);
-                Items::All(All { layout, vectors, bias: &weights[layout.bias.clone()] })
-            }
+            None => Items::All(All { layout, vectors, bias: &weights[layout.bias.clone()] }),
             Some(clusters) => Items::Clustered(Clustered { layout, weights, clusters }),
         }
     }
@@ -134,6 +143,21 @@ impl<'a> Items<'a> {
             Items::Clustered(clustered) => clustered.choose(scores, choice, pick),
         }
     }
+
+    /// The odds of all items for some events, `[events, items]`, of queries `[events, width]`: those that [`Items::choose`] draws
+    /// by.
+    pub(crate) fn odds(&self, q: &[f32], choices: &[Choice]) -> Vec<f32> {
+        match self {
+            Items::All(all) => all.odds(q, choices),
+            Items::Clustered(clustered) => clustered.odds(q, choices),
+        }
+    }
+
+    /// The odds of one item, without those of all others.
+    pub(crate) fn odds_of(&self, item: usize, choice: Choice) -> f64 {
+        let part = Part { q: choice.q, choices: vec![choice], targets: vec![item] };
+        (-self.loss(&part, None)).exp()
+    }
 }
 
 /// Items that are chosen among all at once.
@@ -141,7 +165,7 @@ impl<'a> Items<'a> {
 pub(crate) struct All<'a> {
     layout: &'a Layout,
     /// `[items + 1, width]`
-    vectors: Vec<f32>,
+    vectors: Cow<'a, [f32]>,
     bias: &'a [f32],
 }
 
@@ -163,6 +187,14 @@ impl All<'_> {
         add_features(scores, choice);
         softmax_rows(scores, self.bias.len());
         pick(scores)
+    }
+
+    fn odds(&self, q: &[f32], choices: &[Choice]) -> Vec<f32> {
+        let items = self.bias.len();
+        let mut odds = self.scores(q);
+        odds.chunks_exact_mut(items).zip(choices).for_each(|(scores, choice)| add_features(scores, choice));
+        softmax_rows(&mut odds, items);
+        odds
     }
 
     fn loss(&self, part: &Part, slopes: Option<PartSlopes>) -> f64 {
@@ -201,6 +233,11 @@ impl Candidates {
     /// The items with their features.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.items.iter().map(|item| *item as usize).zip(self.features.chunks_exact(FEATURES))
+    }
+
+    /// The features of an item, where anything points to it.
+    pub(crate) fn of_item(&self, item: u32) -> Option<&[f32]> {
+        self.rows().find(|(candidate, _)| *candidate == item as usize).map(|(_, features)| features)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::counts::Parts;
 use crate::draw::Plan;
 use crate::items::MOST_AT_ONCE;
 use crate::layout::{Layout, Sizes};
-use crate::learn::{FOLDS, Fitting, Lesson, folds, learn};
+use crate::learn::{Care, FOLDS, Fitting, Lesson, folds, learn};
 use crate::pass::People;
 use crate::recall::Memory;
 use crate::resume::run_of;
@@ -47,6 +47,20 @@ pub struct EventModel {
     unfinished: bool,
 }
 
+/// What a model is learned for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Aim {
+    /// True where histories will be drawn from it; otherwise it only says what comes next in those of strangers.
+    pub(crate) is_drawn_from: bool,
+    /// Items among which one is chosen at once, at most; of more items there are clusters.
+    pub(crate) at_once: usize,
+}
+
+impl Aim {
+    /// That of a model of new histories.
+    pub(crate) const DRAWING: Aim = Aim { is_drawn_from: true, at_once: MOST_AT_ONCE };
+}
+
 /// All of a model that is not numbers of its network or of its memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Structure {
@@ -78,18 +92,46 @@ impl EventModel {
         shape: Shape,
         fitting: &Fitting,
     ) -> Result<EventModel> {
-        EventModel::fit_at_once(sequences, catalogue, summary, profiles, shape, fitting, MOST_AT_ONCE)
+        EventModel::learned(sequences, catalogue, (summary, profiles), shape, fitting, Aim::DRAWING)
     }
 
-    /// As [`EventModel::fit`]; choices are among at most `most` items at once.
-    pub(crate) fn fit_at_once(
+    /// Learns histories only to say what comes next in others: everybody is a stranger, and nothing is drawn from the model.
+    /// An interrupted fit goes on from its checkpoints, as in [`EventModel::fit`].
+    ///
+    /// # Errors
+    /// [`twinmart_tables::Error::Interrupted`] once the user asked to stop.
+    pub fn fit_to_predict(
         sequences: &Sequences,
-        mut catalogue: Catalogue,
-        summary: &Summary,
-        profiles: &Profiles,
+        catalogue: Catalogue,
         shape: Shape,
         fitting: &Fitting,
-        most: usize,
+    ) -> Result<EventModel> {
+        EventModel::fit_to_predict_at_once(sequences, catalogue, shape, fitting, MOST_AT_ONCE)
+    }
+
+    /// As [`EventModel::fit_to_predict`]; choices are among at most `at_once` items at once.
+    pub(crate) fn fit_to_predict_at_once(
+        sequences: &Sequences,
+        catalogue: Catalogue,
+        shape: Shape,
+        fitting: &Fitting,
+        at_once: usize,
+    ) -> Result<EventModel> {
+        let care = Care { people: usize::MAX, tastes: 1, ..fitting.care };
+        let fitting = Fitting { care, ..fitting.clone() };
+        let summary = Summary::of(sequences, catalogue.items(), care, fitting.draws, &fitting.progress)?;
+        let (known, aim) = ((&summary, &Profiles::default()), Aim { is_drawn_from: false, at_once });
+        EventModel::learned(sequences, catalogue, known, shape, &fitting, aim)
+    }
+
+    /// Learns histories for what `aim` says.
+    pub(crate) fn learned(
+        sequences: &Sequences,
+        mut catalogue: Catalogue,
+        (summary, profiles): (&Summary, &Profiles),
+        shape: Shape,
+        fitting: &Fitting,
+        aim: Aim,
     ) -> Result<EventModel> {
         let threshold = PersonThreshold::draw(fitting.draws.stream("events.threshold").next_u64());
         let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
@@ -97,7 +139,7 @@ impl EventModel {
         let season: Vec<usize> = sequences.time.iter().map(season).collect();
         let enough = |people: usize| threshold.allows(people);
         let (mut clusters, mut places) = (None, Vec::new());
-        if catalogue.items() > most {
+        if catalogue.items() > aim.at_once {
             let found = Clusters::of(sequences, &catalogue, enough, fitting.draws, &fitting.progress)?;
             (clusters, places) = (Some(found.0), found.1);
             // What marks say is now in the items' places.
@@ -128,7 +170,13 @@ impl EventModel {
         let others = |fold: usize| (0..=FOLDS).map(|other| other != fold && other != FOLDS).collect();
         let memories = remembered(&(0..=FOLDS).map(others).collect::<Vec<_>>(), clusters.as_ref());
         let layout = Layout::new(&sizes);
-        let people = People { sequences, clock: clock.as_ref(), profile: &fields, taste: &summary.taste };
+        let people = People {
+            sequences,
+            clock: clock.as_ref(),
+            profile: &fields,
+            taste: &summary.taste,
+            strangers: !aim.is_drawn_from,
+        };
         let lesson = Lesson {
             sizes: &sizes,
             layout: &layout,
@@ -155,7 +203,9 @@ impl EventModel {
             Plan { profile, ..summary.plan(user) }
         };
         let told = (fitting.draws, &fitting.progress);
-        calibrate(&mut model, sequences, &plan, (&folds, &memories), told, &mut checkpoint)?;
+        if aim.is_drawn_from {
+            calibrate(&mut model, sequences, &plan, (&folds, &memories), told, &mut checkpoint)?;
+        }
         drop(memories);
         model.memory = remembered(&[vec![true; FOLDS + 1]], model.clusters.as_ref()).remove(0);
         Ok(model)
@@ -236,6 +286,11 @@ impl EventModel {
     /// True where a deadline ended the learning.
     pub fn is_unfinished(&self) -> bool {
         self.unfinished
+    }
+
+    /// True where it was learned from moments and not only from an order.
+    pub fn has_clock(&self) -> bool {
+        self.clock.is_some()
     }
 
     /// Number of seasons of the window.
@@ -348,7 +403,8 @@ mod tests {
         let summary = Summary::of(sequences, ITEMS, Care::default(), draws, &progress).unwrap();
         let fitting = Fitting { draws, steps: 150, care: Care::default(), deadline: None, progress };
         let profiles = Profiles::default();
-        EventModel::fit_at_once(sequences, catalogue, &summary, &profiles, SHAPE, &fitting, most).unwrap()
+        let aim = Aim { at_once: most, ..Aim::DRAWING };
+        EventModel::learned(sequences, catalogue, (&summary, &profiles), SHAPE, &fitting, aim).unwrap()
     }
 
     /// Nats for each item of users that the model has not seen, who are strangers to it.
@@ -360,7 +416,7 @@ mod tests {
             Network { sizes: &model.sizes, layout: &layout, decoder: &decoder, weights: &model.weights, items: &items };
         let profile = vec![vec![0; sequences.users()]];
         let taste = vec![0.0; sequences.users() * model.sizes.taste];
-        let people = People { sequences, clock: None, profile: &profile, taste: &taste };
+        let people = People { sequences, clock: None, profile: &profile, taste: &taste, strangers: false };
         let window = |user| Window { user, places: 0..sequences.of_user(user).len() + 1, asked: 0 };
         let windows: Vec<Window> = (0..sequences.users()).map(window).collect();
         let Losses { item, events, .. } = pass(&network, &people, &|_| &model.memory, &windows, None);

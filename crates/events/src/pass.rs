@@ -45,6 +45,8 @@ pub(crate) struct People<'a> {
     pub(crate) profile: &'a [Vec<u32>],
     /// `[users, taste]`
     pub(crate) taste: &'a [f32],
+    /// True where nothing is known of anybody but the history.
+    pub(crate) strangers: bool,
 }
 
 /// A network with its numbers.
@@ -138,18 +140,26 @@ fn inputs<'m>(
         let range = people.sequences.of_user(user);
         let mut steps = steps_of(people.sequences, people.clock, user);
         let mut taste = people.taste[user * sizes.taste..][..sizes.taste].to_vec();
-        let stranger = learning.as_mut().is_some_and(|l| {
+        let is_drawn = learning.as_mut().is_some_and(|l| {
             let Care { strangers, blur, .. } = l.care;
             taste.iter_mut().for_each(|t| *t += blur * normal(&mut l.stream));
             l.stream.random::<f64>() < strangers
         });
+        let stranger = people.strangers || is_drawn;
         if stranger {
             steps.iter_mut().for_each(|step| step.left = EVENT_CLASSES);
             taste.fill(0.0);
         }
         let all_sessions = people.sequences.sessions(user);
+        // Half of the strangers tell some of their profile, but never their group, which is part of the plan.
+        let told =
+            learning.as_mut().filter(|_| stranger).map_or(0.0, |l| (2.0 * l.stream.random::<f64>() - 1.0).max(0.0));
+        let mut tells = |field: usize| {
+            let mut draw = || learning.as_mut().is_some_and(|l| l.stream.random::<f64>() < told);
+            !stranger || (field > 0 && draw())
+        };
         let profile: Vec<Option<usize>> =
-            people.profile.iter().map(|f| (!stranger).then(|| f[user] as usize)).collect();
+            people.profile.iter().enumerate().map(|(field, f)| tells(field).then(|| f[user] as usize)).collect();
         for place in places.clone() {
             let row = out.items.len();
             let (item, step, sessions) = match place.checked_sub(1) {
@@ -641,6 +651,7 @@ mod tests {
                 clock: Some(&self.clock),
                 profile: &self.profile,
                 taste: &self.taste,
+                strangers: false,
             };
             let windows: Vec<Window> = (0..USERS)
                 .flat_map(|user| {

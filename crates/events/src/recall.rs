@@ -276,6 +276,54 @@ pub(crate) struct Candidates {
     pub(crate) features: Vec<f32>,
 }
 
+/// What each event of a user's history has left of an item's traces, `[events][TRACES]`; `begins_session` where the next event
+/// begins one.
+pub(crate) fn traces_of(
+    sequences: &Sequences,
+    user: usize,
+    memory: &Memory,
+    item: u32,
+    begins_session: bool,
+) -> Vec<[f32; TRACES]> {
+    let range = sequences.of_user(user);
+    let mut left = vec![[0f32; TRACES]; range.len()];
+    let mut pending = vec![0f32; range.len()];
+    let old = range.len().saturating_sub(TRACE_LENGTH);
+    for place in old..range.len() + 1 {
+        let event = range.start + place;
+        let is_last = place == range.len();
+        let begins = if is_last { begins_session } else { sequences.begins_session(user, event) };
+        for (left, pending) in left[old..place].iter_mut().zip(&mut pending[old..place]).filter(|_| begins) {
+            for (trace, fading) in left.iter_mut().zip(&FADING) {
+                match fading.of {
+                    Of::Session => *trace = 0.0,
+                    Of::History => {}
+                    Of::Earlier => *trace = *trace * fading.keep + *pending,
+                }
+            }
+            *pending = 0.0;
+        }
+        if is_last {
+            break;
+        }
+        for left in &mut left[old..place] {
+            for (trace, fading) in left.iter_mut().zip(&FADING) {
+                *trace *= if fading.of == Of::Earlier { 1.0 } else { fading.keep };
+            }
+        }
+        for (which, companions) in memory.companions.iter().enumerate() {
+            let (items, shares) = companions.of_item(sequences.item[event]);
+            let Ok(at) = items.binary_search(&item) else { continue };
+            pending[place] += if which == ACROSS { shares[at] } else { 0.0 };
+            for (trace, fading) in left[place].iter_mut().zip(&FADING) {
+                let adds = fading.companions == which && fading.of != Of::Earlier;
+                *trace += if adds { shares[at] } else { 0.0 };
+            }
+        }
+    }
+    left
+}
+
 impl Recall {
     /// Nothing yet, of a catalogue of `items`, of which `most` may have features.
     pub(crate) fn new(items: usize, most: usize) -> Recall {

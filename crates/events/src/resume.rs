@@ -40,6 +40,7 @@ pub(crate) fn run_of(
     let mut digest = Digest::new("events")
         .text(settings)
         .number(draws.seed())
+        .number(people.strangers.into())
         .text(&format!("{sizes:?}"))
         .list(first.iter().map(|x| x.to_le_bytes()))
         .list(sequences.offsets.iter().map(|x| (*x as u64).to_le_bytes()))
@@ -94,12 +95,38 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sequences::Sequences;
     use std::time::Duration;
+    use twinmart_nets::decoder::Shape;
     use twinmart_tables::{Checkpoints, Progress};
 
     fn checkpoint(folder: &std::path::Path) -> Checkpoint {
         let checkpoints = Checkpoints::open(folder, Duration::from_secs(1)).unwrap();
         Progress::silent().keeping(checkpoints).checkpoint("histories", || Digest::new("test"))
+    }
+
+    #[test]
+    fn runs_that_learn_of_strangers_are_other_runs() {
+        let sequences = Sequences { offsets: vec![0, 1], item: vec![0], ..Sequences::default() };
+        let shape = Shape { width: 4, heads: 1, layers: 1, hidden: 4, reach: 4 };
+        let sizes = Sizes {
+            decoder: shape,
+            items: 1,
+            marks: 0,
+            clusters: 0,
+            arrivals: 3,
+            gaps: 1,
+            actions: 1,
+            seasons: 1,
+            profile: vec![1],
+            taste: 0,
+        };
+        let run = |strangers: bool, seed: u64| {
+            let people = People { sequences: &sequences, clock: None, profile: &[], taste: &[], strangers };
+            run_of(&people, &sizes, &Catalogue::new(&[Vec::new()], 0), &[], Draws::new(seed), "").finish_bytes()
+        };
+        assert_eq!(run(true, 1), run(true, 1));
+        assert!(run(true, 1) != run(false, 1) && run(true, 1) != run(true, 2));
     }
 
     #[test]

@@ -12,6 +12,8 @@ const USERS: usize = 60;
 const ITEMS: u32 = 40;
 /// Three epochs and a part of a fourth.
 const STEPS: u64 = 10;
+/// Rounds of grouping users, in a fit to predict.
+const GROUPING: u64 = 15;
 /// How often a whole fit moves on: its steps, the beginning of the calibration, its eight rounds.
 const MOVES: u64 = STEPS + 1 + 8;
 
@@ -150,6 +152,33 @@ fn another_seed_begins_anew_and_says_so() {
     let (resumed, then) = shop.fit_in(dir.path(), 3, 0);
     assert!(resumed.unwrap() == shop.fit(3, None, Progress::silent()).unwrap());
     assert!(then.heard().contains("goes on after step 5"), "{}", then.heard());
+}
+
+#[test]
+fn a_fit_to_predict_goes_on_from_its_own_checkpoints() {
+    let shop = Shop::new();
+    let dir = tempfile::tempdir().unwrap();
+    let fit = |progress: Progress| {
+        let catalogue = Catalogue::new(&vec![Vec::new(); ITEMS as usize], 0);
+        let shape = Shape { width: 8, heads: 2, layers: 1, hidden: 12, reach: 8 };
+        let care = Care::default();
+        let fitting = Fitting { draws: Draws::new(3), steps: STEPS, care, deadline: None, progress };
+        EventModel::fit_to_predict(&shop.sequences, catalogue, shape, &fitting)
+    };
+    let fit_in = |stop_at: u64| {
+        let (stopping, seconds) = (Stopping::at(stop_at), Duration::from_nanos(1));
+        let checkpoints = Checkpoints::open(dir.path(), seconds).unwrap();
+        (fit(stopping.progress().keeping(checkpoints)), stopping)
+    };
+    // The users are grouped in rounds before the first step.
+    let before = fit_in(1).1;
+    assert!(before.heard().is_empty());
+    let (stopped, then) = fit_in(GROUPING + 5);
+    assert!(matches!(stopped, Err(Error::Interrupted)) && then.heard().is_empty());
+    let (resumed, then) = fit_in(0);
+    assert!(resumed.unwrap() == fit(Progress::silent()).unwrap());
+    assert!(then.heard().contains(&format!("goes on after step 5 of {STEPS}")), "{}", then.heard());
+    assert_eq!(then.moves(), GROUPING + STEPS - 5, "nothing is repeated, and nothing drawn to be held against");
 }
 
 #[test]
