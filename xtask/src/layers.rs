@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "twinmart-events",
         ],
     ),
-    ("twinmart-rank", &["twinmart-tables", "twinmart-privacy", "twinmart-encode"]),
+    ("twinmart-rank", &["twinmart-tables", "twinmart-privacy", "twinmart-encode", "twinmart-events"]),
     ("twinmart-assess", &["twinmart-tables", "twinmart-privacy", "twinmart-encode", "twinmart-rank"]),
     (
         "twinmart",

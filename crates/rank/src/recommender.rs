@@ -13,6 +13,8 @@ pub struct UserHistory<'a> {
     pub items: &'a [u32],
     /// `[events]` times on `scale`, non-decreasing.
     pub times: &'a [i64],
+    /// `[events]` session numbers, non-decreasing.
+    pub sessions: &'a [u32],
     /// The moment of the request.
     pub now: i64,
     /// What the times count.
@@ -25,7 +27,8 @@ impl<'a> UserHistory<'a> {
         let range = histories.range(user);
         let times = &histories.time[range.clone()];
         let now = times.last().copied().unwrap_or(0);
-        UserHistory { items: &histories.item[range], times, now, scale: histories.scale }
+        let sessions = &histories.session[range.clone()];
+        UserHistory { items: &histories.item[range], times, sessions, now, scale: histories.scale }
     }
 
     /// Distinct items, the most recent first.
@@ -42,6 +45,8 @@ pub enum Source {
     PastItem(u32),
     /// What everybody does.
     Popularity,
+    /// The person's history as a whole.
+    History,
 }
 
 /// One summand of a score.
@@ -100,7 +105,8 @@ mod tests {
 
     #[test]
     fn recency_counts_the_last_event_of_an_item() {
-        let history = UserHistory { items: &[4, 1, 4, 2], times: &[1, 2, 3, 4], now: 4, scale: TimeScale::Order };
+        let (times, sessions) = (&[1, 2, 3, 4], &[0, 1, 2, 3]);
+        let history = UserHistory { items: &[4, 1, 4, 2], times, sessions, now: 4, scale: TimeScale::Order };
         assert_eq!(history.recent_first(), [2, 4, 1]);
         assert_eq!(Recency { last: 2, decay: 0.5 }.weights(&history), [(2, 1.0), (4, 0.5)]);
         assert_eq!(Recency::FLAT.weights(&history), [(2, 1.0), (4, 1.0), (1, 1.0)]);

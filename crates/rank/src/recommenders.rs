@@ -5,7 +5,7 @@ use crate::container::{self, Parts, Values, not_a_model};
 use crate::evaluate::{Evaluation, TestCases, View};
 use crate::popularity::Popularity;
 use crate::ranking::top_k;
-use crate::recommender::{Recommender, Source, UserHistory};
+use crate::recommender::{Contribution, Recommender, Source, UserHistory};
 use crate::registry::{REGISTRY, Settings};
 use crate::train::{Choice, TrainPlan};
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,9 @@ pub struct Recommendation {
 /// A summand of a score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reason {
-    /// The past item it comes from; none for popularity.
+    /// What it comes from: `item` (a past item), `popularity`, or `history` (the history as a whole).
+    pub source: &'static str,
+    /// The past item it comes from, if it is one.
     pub item: Option<String>,
     /// How much it adds.
     pub amount: f64,
@@ -194,7 +196,7 @@ impl Recommenders {
         self.recommend(&UserHistory::of(&self.histories, user), request)
     }
 
-    /// Recommends to somebody with these items (keys, oldest first), one event apart.
+    /// Recommends to somebody with these items (keys, oldest first), one event apart, all in one session.
     pub fn recommend_to_history(&self, keys: &[String], request: &Request<'_>) -> Result<Vec<Recommendation>> {
         let positions = self.histories.item_positions();
         let items = keys.iter().map(|key| {
@@ -205,7 +207,9 @@ impl Recommenders {
         let items: Vec<u32> = items.collect::<Result<_>>()?;
         let times: Vec<i64> = (0..items.len() as i64).collect();
         let now = times.last().copied().unwrap_or(0);
-        self.recommend(&UserHistory { items: &items, times: &times, now, scale: TimeScale::Order }, request)
+        let sessions = vec![0; items.len()];
+        let scale = TimeScale::Order;
+        self.recommend(&UserHistory { items: &items, times: &times, sessions: &sessions, now, scale }, request)
     }
 
     fn recommend(&self, history: &UserHistory<'_>, request: &Request<'_>) -> Result<Vec<Recommendation>> {
@@ -234,14 +238,15 @@ impl Recommenders {
     fn reasons(&self, model: &dyn Recommender, history: &UserHistory<'_>, item: u32) -> Vec<Reason> {
         let mut summands = model.explain(history, item);
         summands.sort_by(|a, b| b.amount.total_cmp(&a.amount));
-        let reasons = summands.into_iter().map(|summand| Reason {
-            item: match summand.source {
-                Source::PastItem(past) => Some(self.histories.items[past as usize].clone()),
-                Source::Popularity => None,
-            },
-            amount: summand.amount,
-        });
-        reasons.collect()
+        let reason = |summand: Contribution| {
+            let (source, item) = match summand.source {
+                Source::PastItem(past) => ("item", Some(self.histories.items[past as usize].clone())),
+                Source::Popularity => ("popularity", None),
+                Source::History => ("history", None),
+            };
+            Reason { source, item, amount: summand.amount }
+        };
+        summands.into_iter().map(reason).collect()
     }
 
     /// The named model; without a name the best on validation data for new items, or the first.
@@ -277,6 +282,7 @@ impl Recommenders {
         parts.push("histories/offsets", Values::U64(offsets.into()));
         parts.push("histories/item", Values::U32((&self.histories.item).into()));
         parts.push("histories/time", Values::I64((&self.histories.time).into()));
+        parts.push("histories/session", Values::U32((&self.histories.session).into()));
         for model in &self.models {
             let mut own = Parts::default();
             model.model.save(&mut own);
@@ -332,10 +338,12 @@ fn repeats_by_default(name: &str) -> bool {
 fn read_histories(mut parts: Parts<'static>, items: Arc<[String]>, scale: TimeScale) -> Result<Histories> {
     let users: Arc<[String]> = parts.text("users")?.into();
     let (offsets, item, time) = (parts.u64("offsets")?, parts.u32("item")?, parts.i64("time")?);
+    let session = parts.u32("session")?;
     let whole = offsets.len() == users.len() + 1
         && offsets.first() == Some(&0)
         && offsets.last() == Some(&(item.len() as u64))
         && item.len() == time.len()
+        && item.len() == session.len()
         && offsets.windows(2).all(|w| w[0] <= w[1])
         && item.iter().all(|i| (*i as usize) < items.len());
     if !whole {
@@ -345,7 +353,7 @@ fn read_histories(mut parts: Parts<'static>, items: Arc<[String]>, scale: TimeSc
         users,
         items,
         offsets: offsets.iter().map(|o| *o as usize).collect(),
-        session: vec![0; item.len()],
+        session,
         row: (0..item.len()).collect(),
         item,
         time,

@@ -2,6 +2,7 @@
 
 use crate::buy_again::{BuyAgain, BuyAgainSettings};
 use crate::container::Parts;
+use crate::event_model::{EventModelSettings, EventRecommender};
 use crate::ials::{self, Ials, IalsSettings};
 use crate::interactions::{Interactions, Sequences};
 use crate::item_to_item::ItemToItem;
@@ -22,6 +23,8 @@ pub struct Entry {
     pub description: &'static str,
     /// The view in which its settings are compared.
     pub chosen_by: View,
+    /// True where fitting takes minutes: `all` leaves it out.
+    pub takes_minutes: bool,
     candidates: fn() -> Vec<Settings>,
 }
 
@@ -39,17 +42,19 @@ impl Entry {
 }
 
 /// All recommenders.
-pub const REGISTRY: [Entry; 9] = [
+pub const REGISTRY: [Entry; 10] = [
     Entry {
         name: "popularity",
         description: "what most people bought, all time",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || vec![Settings::Popularity],
     },
     Entry {
         name: "popularity-recent",
         description: "what was bought lately, newer events count more",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || {
             let recent = |days, half_life_days| Settings::PopularityRecent(RecentSettings { days, half_life_days });
             vec![recent(28.0, 14.0), recent(7.0, 7.0), recent(90.0, 30.0)]
@@ -59,6 +64,7 @@ pub const REGISTRY: [Entry; 9] = [
         name: "buy-again",
         description: "what this person bought before, often and lately",
         chosen_by: View::All,
+        takes_minutes: false,
         candidates: || {
             let half_life = |half_life_days, half_life_events| {
                 Settings::BuyAgain(BuyAgainSettings { half_life_days, half_life_events })
@@ -70,6 +76,7 @@ pub const REGISTRY: [Entry; 9] = [
         name: "item-knn",
         description: "items bought by the same people as the past ones (cosine, tf-idf)",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || {
             let knn = |weight, neighbours, shrink| Settings::ItemKnn(NeighbourSettings { weight, neighbours, shrink });
             vec![
@@ -85,6 +92,7 @@ pub const REGISTRY: [Entry; 9] = [
         name: "rules",
         description: "what follows the past items within a few steps",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || {
             let rules = |steps, last, decay| {
                 Settings::Rules(RuleSettings { steps, popularity_power: 0.5, recency: Recency { last, decay } })
@@ -96,6 +104,7 @@ pub const REGISTRY: [Entry; 9] = [
         name: "markov",
         description: "what follows the past items directly",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || {
             let markov = |last, decay| Settings::Markov(MarkovSettings { recency: Recency { last, decay } });
             vec![markov(0, 1.0), markov(1, 1.0), markov(20, 0.8)]
@@ -105,12 +114,14 @@ pub const REGISTRY: [Entry; 9] = [
         name: "ease",
         description: "linear regression of every item on all others (EASE)",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || [500.0, 100.0, 250.0, 1000.0].map(|lambda| Settings::Ease(EaseSettings { lambda })).to_vec(),
     },
     Entry {
         name: "ease-window",
         description: "EASE fitted on windows of consecutive items, recent items count more",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || {
             let window = |window, lambda, last, decay| {
                 Settings::EaseWindow(EaseWindowSettings {
@@ -133,6 +144,7 @@ pub const REGISTRY: [Entry; 9] = [
         name: "ials",
         description: "matrix factorisation of implicit feedback (iALS)",
         chosen_by: View::New,
+        takes_minutes: false,
         candidates: || {
             let ials = |dimensions, alpha0, lambda| {
                 let base =
@@ -147,6 +159,13 @@ pub const REGISTRY: [Entry; 9] = [
                 ials(128, 0.1, 0.01),
             ]
         },
+    },
+    Entry {
+        name: "event-model",
+        description: "what comes next by the model that makes twins",
+        chosen_by: View::New,
+        takes_minutes: true,
+        candidates: || vec![Settings::EventModel(EventModelSettings::default())],
     },
 ];
 
@@ -192,6 +211,8 @@ pub enum Settings {
     EaseWindow(EaseWindowSettings),
     /// iALS.
     Ials(IalsSettings),
+    /// The event model.
+    EventModel(EventModelSettings),
 }
 
 impl Settings {
@@ -211,6 +232,7 @@ impl Settings {
                 Box::new(ease::fit(&windows, s.lambda, s.recency, progress)?)
             }
             Settings::Ials(s) => Box::new(ials::fit(&Interactions::counts(train), s, seed, progress)?),
+            Settings::EventModel(s) => Box::new(EventRecommender::fit(train, s, seed, progress)?),
         })
     }
 
@@ -224,15 +246,17 @@ impl Settings {
             Settings::Markov(s) => Box::new(ItemToItem::load(s.recency, parts, items)?),
             Settings::EaseWindow(s) => Box::new(ItemToItem::load(s.recency, parts, items)?),
             Settings::Ials(s) => Box::new(Ials::load(s, parts, items)?),
+            Settings::EventModel(s) => Box::new(EventRecommender::load(s, parts, items)?),
         })
     }
 }
 
-/// Finds entries by names; `all` stands for every one. A usage error lists the valid names.
+/// Finds entries by names; `all` stands for every one that does not take minutes. A usage error lists the valid names.
 pub fn entries(names: &[String]) -> Result<Vec<&'static Entry>> {
     let mut found: Vec<&'static Entry> = Vec::new();
     for name in names {
-        let matching: Vec<&Entry> = REGISTRY.iter().filter(|e| name == "all" || e.name == name).collect();
+        let matching: Vec<&Entry> =
+            REGISTRY.iter().filter(|e| e.name == name || (name == "all" && !e.takes_minutes)).collect();
         if matching.is_empty() {
             let valid: Vec<&str> = REGISTRY.iter().map(|e| e.name).collect();
             return Err(Error::usage(format!("`{name}` is not a recommender"))
@@ -261,7 +285,8 @@ mod tests {
             assert_eq!(serde_json::from_value::<Settings>(json).unwrap(), entry.defaults());
         }
         let names = |list: &[&str]| entries(&list.iter().map(|s| s.to_string()).collect::<Vec<_>>());
-        assert_eq!(names(&["ease", "all"]).unwrap().len(), REGISTRY.len());
+        assert_eq!(names(&["ease", "all"]).unwrap().len(), REGISTRY.len() - 1);
+        assert_eq!(names(&["event-model", "all"]).unwrap().len(), REGISTRY.len());
         let error = names(&["eese"]).unwrap_err();
         assert!(matches!(error, Error::Usage(_)));
         assert!(error.to_string().contains("buy-again"), "{error}");

@@ -58,7 +58,7 @@ pub fn train(split: &Split, train_on: &Histories, plan: &TrainPlan, progress: &P
         let (settings, score) = match &validation {
             None => (entry.defaults(), None),
             Some(validation) => {
-                let (settings, score) = validation.best(entry, plan.seed, || task.advance(1))?;
+                let (settings, score) = validation.best(entry, plan.seed, &progress.quiet(), || task.advance(1))?;
                 (settings, Some(score))
             }
         };
@@ -105,7 +105,13 @@ impl Validation {
     }
 
     /// The best candidate and its NDCG; the earlier one where two are equal.
-    fn best(&self, entry: &Entry, seed: u64, mut tried: impl FnMut() -> Result<()>) -> Result<(Settings, f64)> {
+    fn best(
+        &self,
+        entry: &Entry,
+        seed: u64,
+        progress: &Progress,
+        mut tried: impl FnMut() -> Result<()>,
+    ) -> Result<(Settings, f64)> {
         let cases = TestCases {
             history: &self.history,
             target: &self.target,
@@ -115,7 +121,7 @@ impl Validation {
         };
         let mut best = (entry.defaults(), f64::NEG_INFINITY);
         for settings in entry.candidates() {
-            let model = settings.fit(&self.train, seed, &Progress::silent())?;
+            let model = settings.fit(&self.train, seed, progress)?;
             let ndcg = cases.evaluate(entry.name, &*model, &[entry.chosen_by])?[0].ndcg();
             if ndcg > best.1 {
                 best = (settings, ndcg);

@@ -62,6 +62,11 @@ impl Progress {
         Progress::new(Arc::new(Silent), Arc::new(AtomicBool::new(false)))
     }
 
+    /// Reports nothing, but stops as this one does.
+    pub fn quiet(&self) -> Self {
+        Progress::new(Arc::new(Silent), self.stop.clone())
+    }
+
     /// Begins a task of `total` `unit`s (for example `"users"`).
     pub fn start(&self, title: &str, total: Option<u64>, unit: &str) -> Task {
         Task { number: self.reporter.start(title, total, unit), progress: self.clone() }
@@ -134,7 +139,9 @@ mod tests {
         let progress = Progress::new(Arc::new(Silent), stop.clone());
         let task = progress.start("count", Some(2), "rows");
         assert!(task.advance(1).is_ok());
+        let quiet = progress.quiet();
         stop.store(true, Ordering::Relaxed);
         assert!(matches!(task.advance(1), Err(Error::Interrupted)));
+        assert!(matches!(quiet.check(), Err(Error::Interrupted)));
     }
 }

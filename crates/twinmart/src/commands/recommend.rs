@@ -75,6 +75,7 @@ fn table(list: &[Recommendation]) -> String {
         text.push_str(&format!("{:>3}  {:<20} {:>10.4}  {}", place + 1, r.item, r.score, r.model));
         let reasons = r.reasons.iter().take(3).map(|reason| match &reason.item {
             Some(item) => format!("{item} {:+.4}", reason.amount),
+            None if reason.source == "history" => format!("the history as a whole {:+.4}", reason.amount),
             None => format!("popularity {:+.4}", reason.amount),
         });
         let reasons: Vec<String> = reasons.collect();

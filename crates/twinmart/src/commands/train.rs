@@ -9,7 +9,7 @@ use twinmart_tables::{AtomicFile, Error, Histories, Progress, Result, Shop, Spli
 /// Fit recommenders on the training part of a split, on real data, a twin, or both
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twinmart train examples/online-retail/twinmart.toml --split holdout-users --model popularity,item-knn,ease --out shop.recs\n  twinmart train examples/online-retail/twinmart.toml --split holdout-users --model ease --on twin:twin --out twin.recs\n\nRecommenders: popularity, popularity-recent, buy-again, item-knn, rules, markov, ease, ease-window, ials"
+    after_help = "Examples:\n  twinmart train examples/online-retail/twinmart.toml --split holdout-users --model popularity,item-knn,ease --out shop.recs\n  twinmart train examples/online-retail/twinmart.toml --split holdout-users --model ease --on twin:twin --out twin.recs\n\nRecommenders: popularity, popularity-recent, buy-again, item-knn, rules, markov, ease, ease-window, ials, event-model. The last one takes minutes, and twice as many without --defaults: all stands for the others, so name it where you want it.\n\n  event-model learns how histories go on, as `fit --method autoregressive` does, from items, times and sessions."
 )]
 pub(crate) struct Arguments {
     /// A project file
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// temporal, leave-last-out, holdout-users or random
     #[arg(long, value_name = "SPLIT")]
     split: String,
-    /// Recommenders by name, separated by commas, or all
+    /// Recommenders by name, separated by commas, or all (all but event-model)
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true)]
     model: Vec<String>,
     /// The file of recommenders to write
