@@ -183,6 +183,14 @@ impl ColumnEncoding {
         Ok(codes)
     }
 
+    /// The values that it lists, frequent ones first; `None` where cells stand for values.
+    pub(crate) fn listed(&self) -> Option<&[String]> {
+        match &self.form {
+            Form::Category(listed) | Form::Text { listed: Some(listed), .. } => Some(listed.values()),
+            _ => None,
+        }
+    }
+
     /// True where the leaf 0 of each chain, which is the code 0 of its first sub-column, means "missing".
     pub(crate) fn may_be_missing(&self) -> bool {
         self.missing

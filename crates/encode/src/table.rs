@@ -74,6 +74,11 @@ impl TableEncoding {
         self.columns[column].as_ref().is_some_and(|c| c.sub_columns(column).next().is_none())
     }
 
+    /// The values that the encoding of a column lists, frequent ones first; `None` where cells stand for values, as for numbers.
+    pub fn listed(&self, column: usize) -> Option<&[String]> {
+        self.columns[column].as_ref().and_then(ColumnEncoding::listed)
+    }
+
     /// Encodes rows. What is not among the values that the encoding knows has the code [`UNKNOWN`]; no value that the
     /// encoding was made of has.
     pub fn encode(&self, columns: &[&ArrayRef]) -> Result<Codes> {

@@ -149,6 +149,16 @@ impl Autoregressive {
         self.encoding.encode(columns)
     }
 
+    /// Columns with gaps as codes: [`UNKNOWN`] for whatever says nothing of the rest of its row.
+    pub(crate) fn encode_given(&self, columns: &[ArrayRef]) -> Result<Vec<Vec<u32>>> {
+        self.encoding.encode_given(columns)
+    }
+
+    /// The values that are listed of a column, frequent ones first; `None` where cells stand for values.
+    pub(crate) fn listed(&self, column: usize) -> Option<&[String]> {
+        self.encoding.listed(column)
+    }
+
     /// The sub-columns of all columns, in their order.
     pub(crate) fn sub_columns(&self) -> Vec<SubColumn> {
         self.encoding.sub_columns()

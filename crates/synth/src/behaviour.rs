@@ -71,9 +71,9 @@ pub(crate) struct Layout {
     pub(crate) users: usize,
     pub(crate) items: usize,
     pub(crate) events: usize,
-    user_column: usize,
-    item_column: usize,
-    time_column: Option<usize>,
+    pub(crate) user_column: usize,
+    pub(crate) item_column: usize,
+    pub(crate) time_column: Option<usize>,
 }
 
 impl Layout {

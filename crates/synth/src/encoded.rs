@@ -95,6 +95,11 @@ impl RowEncoding {
         self.encoding.sub_columns()
     }
 
+    /// The values that are listed of a column, frequent ones first; `None` where cells stand for values.
+    pub(crate) fn listed(&self, column: usize) -> Option<&[String]> {
+        self.encoding.listed(column)
+    }
+
     /// Rows as codes; what a row of the table cannot hold has the first code.
     pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Codes> {
         let mut codes = self.encoding.encode(&seen(columns, &self.coded)?.iter().collect::<Vec<_>>())?;

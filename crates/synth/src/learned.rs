@@ -44,21 +44,21 @@ const MOST_CODES: usize = 512;
 /// A learned model of users and events.
 #[derive(Debug, Clone)]
 pub(crate) struct Learned {
-    users: Autoregressive,
+    pub(crate) users: Autoregressive,
     /// The users' columns and those of their plans.
-    schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
     histories: EventModel,
     details: Option<Details>,
-    actions: Option<Actions>,
+    pub(crate) actions: Option<Actions>,
 }
 
 /// The column that says what was done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Actions {
+pub(crate) struct Actions {
     /// Position in the events table.
-    column: usize,
+    pub(crate) column: usize,
     /// What each action is called; `None` for a missing value.
-    values: Vec<Option<String>>,
+    pub(crate) values: Vec<Option<String>>,
 }
 
 /// The further columns of the users: group, season, sessions, events, and what is usual of each detail of their events.
@@ -276,7 +276,7 @@ pub(crate) fn widen(spec: &TableSpec, schema: &SchemaRef, further: &[(String, Co
 }
 
 /// Sub-columns of the users' own columns that the event model is told, and how many codes they have.
-fn fields(model: &Autoregressive, own: usize) -> Vec<(usize, usize)> {
+pub(crate) fn fields(model: &Autoregressive, own: usize) -> Vec<(usize, usize)> {
     let subs = model.sub_columns().into_iter().enumerate();
     let told = |sub: &(usize, twinmart_encode::codes::SubColumn)| {
         sub.1.level == 0 && sub.1.column < own && (2..=MOST_CODES).contains(&sub.1.cardinality())
@@ -292,7 +292,7 @@ fn profiles(model: &Autoregressive, codes: &twinmart_encode::codes::Codes, own: 
     }
 }
 
-fn sequences_of(sessions: &Sessions, events: &Table, actions: Option<&Actions>) -> Result<Sequences> {
+pub(crate) fn sequences_of(sessions: &Sessions, events: &Table, actions: Option<&Actions>) -> Result<Sequences> {
     let codes = actions.map(|a| a.codes(events)).transpose()?;
     let mut sequences = Sequences {
         offsets: vec![0],

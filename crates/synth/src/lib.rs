@@ -4,7 +4,7 @@
 //! [`Model::sampler`] gives a [`Sampler`], which draws the twin in chunks of users or rows: a chunk depends on nothing but
 //! the model, the size, the seed and its own number, so chunks may be drawn on any number of threads or machines.
 //! [`write_twin`] draws all of them into files, [`Sampler::batches`] streams one table, [`Model::sample`] is one table in one
-//! batch. [`Model::complete`] fills the gaps of given rows.
+//! batch. [`Model::complete`] fills the gaps of given rows, [`Model::predict`] says what comes next in somebody's history.
 //!
 //! Four methods: `autoregressive` learns every column given those before it, and histories event by event; `interpolate`
 //! makes rows between neighbours (SMOTE, SMOTE-NC, Borderline-SMOTE) or any two rows (mixup) and users between similar users
@@ -33,6 +33,7 @@ mod mixup;
 mod model;
 mod nearest;
 mod permutation;
+mod predict;
 mod replicate;
 mod rows;
 mod sampler;
@@ -46,6 +47,7 @@ pub use fit::fit;
 pub use keys::KeyStyle;
 pub use manifest::{ColumnSpec, Making, Manifest, TableSpec};
 pub use model::Model;
+pub use predict::{ActionOdds, ItemOdds, Known, Prediction, TimeSpan};
 pub use sampler::{Partition, Sampler};
 pub use settings::FitSettings;
 pub use write::write_twin;

@@ -9,6 +9,7 @@ use crate::behaviour::Behaviour;
 use crate::complete::complete;
 use crate::container::{self, Entries, not_a_model};
 use crate::manifest::{Making, Manifest, TableSpec, agrees};
+use crate::predict::{Known, Prediction, predict};
 use crate::rows::{RowModel, from_parquet, rows_of, to_parquet};
 use crate::sampler::Sampler;
 use arrow::array::RecordBatch;
@@ -18,7 +19,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use twinmart_events::EventModel;
-use twinmart_tables::{Error, Method, Project, Result, Role, Shop, Table};
+use twinmart_tables::{Error, Method, Progress, Project, Result, Role, Shop, Table};
 
 /// What [`crate::fit`] learned; cheap to clone.
 #[derive(Debug, Clone)]
@@ -118,6 +119,22 @@ impl Model {
     /// by one are the whole completed at once.
     pub fn complete_from(&self, rows: &RecordBatch, first_row: u64, seed: u64) -> Result<RecordBatch> {
         complete(&self.0, rows, first_row, seed)
+    }
+
+    /// Says what comes next in a history, and the `k` likeliest next items.
+    ///
+    /// For `autoregressive` models of users with events. `history` has events of one person in columns of the events table:
+    /// the item, and what is known of time, session (the group column) and action; other columns are not looked at. Rows may
+    /// come in any order of time. A history without times is one session that ends with the data that the model learned; one
+    /// without rows is that of a newcomer. Nothing is drawn: the answer is the same each time. Odds do not know that time has
+    /// passed since the last event.
+    ///
+    /// # Errors
+    ///
+    /// A usage error for other models, for items that are not in the catalogue, for columns that the model is not told and for
+    /// values that it does not know; each names them and what to do.
+    pub fn predict(&self, history: &RecordBatch, known: Known, k: usize, progress: &Progress) -> Result<Prediction> {
+        predict(&self.0, history, known, k, progress)
     }
 
     /// Writes the model as one file: whole or not at all, equal models as equal bytes.
@@ -226,7 +243,8 @@ impl Contents {
     }
 }
 
-fn table_of(spec: &TableSpec, schema: &SchemaRef, rows: RecordBatch) -> Table {
+/// A table of a model with these rows.
+pub(crate) fn table_of(spec: &TableSpec, schema: &SchemaRef, rows: RecordBatch) -> Table {
     Table {
         name: spec.name.clone(),
         definition: spec.definition.clone(),
@@ -246,7 +264,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
     use std::sync::LazyLock;
-    use twinmart_tables::{ColumnKind, Preset, Progress, TableDefinition};
+    use twinmart_tables::{ColumnKind, Preset, TableDefinition};
 
     /// A table of every kind of column, with gaps.
     fn shop() -> Shop {
@@ -412,6 +430,13 @@ mod tests {
         let manifest = Manifest { digests: entries.digests(), ..manifest.clone() };
         let model = Model::new(Contents::load(manifest, entries)?);
         if model.is_behaviour() {
+            let items = Arc::new(Int64Array::from(vec![3, 4, 3])) as ArrayRef;
+            let times =
+                Arc::new(TimestampSecondArray::from(vec![1_600_000_000, 1_600_000_060, 1_700_000_000])) as ArrayRef;
+            let history = RecordBatch::try_from_iter([("item", items.clone()), ("at", times)])?;
+            model.predict(&history, Known::Values(&[("age".into(), "3".into())]), 5, &Progress::silent())?;
+            let undated = RecordBatch::try_from_iter([("item", items)])?;
+            model.predict(&undated, Known::Nothing, 5, &Progress::silent())?;
             return model.sampler(Some(3), 1)?.chunk(0).map(drop);
         }
         model.sample(40, 1)?;

@@ -7,6 +7,7 @@ pub(crate) mod clean;
 pub(crate) mod evaluate;
 pub(crate) mod fit;
 pub(crate) mod init;
+pub(crate) mod predict;
 pub(crate) mod profile;
 pub(crate) mod recommend;
 pub(crate) mod run;

@@ -4,12 +4,13 @@ use crate::shop;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "init",
     "profile",
     "clean",
     "fit",
     "sample",
+    "predict",
     "run",
     "assess",
     "split",
@@ -28,12 +29,27 @@ fn examples(command: &str) -> Vec<String> {
     after.lines().map(str::trim).filter(|l| l.starts_with("twinmart ")).map(str::to_string).collect()
 }
 
+/// A model that can be asked what comes next, `learned.twin`, of a few customers of the example: one of all takes minutes.
+fn learn_a_few(folder: &Path) {
+    let project = std::fs::read_to_string(folder.join("examples/online-retail/twinmart.toml")).unwrap();
+    let (data, cancelled) = ("\"data/online_retail.parquet\"", "\"InvoiceNo LIKE 'C%'\",");
+    assert!(project.contains(data) && project.contains(cancelled));
+    let project = project
+        .replace(data, "\"examples/online-retail/data/online_retail.parquet\"")
+        .replace(cancelled, &format!("{cancelled} \"CustomerID > 12500\","));
+    let (path, out) = (folder.join("few.toml"), folder.join("learned.twin"));
+    std::fs::write(&path, project).unwrap();
+    let (path, out) = (path.to_str().unwrap(), out.to_str().unwrap());
+    shop::succeed(&["fit", path, "--out", out, "--method", "autoregressive", "--steps", "20", "-q"]);
+}
+
 #[test]
 #[cfg(unix)]
 fn examples_work_as_typed() {
     let dir = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     std::os::unix::fs::symlink(root.join("examples"), dir.path().join("examples")).unwrap();
+    learn_a_few(dir.path());
     let binary = Path::new(env!("CARGO_BIN_EXE_twinmart")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
     for command in COMMANDS {

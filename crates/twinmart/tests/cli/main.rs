@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod help;
+mod predict;
 mod repeatable;
 mod resume;
 mod shop;
