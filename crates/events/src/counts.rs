@@ -42,6 +42,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) of_user: &'a [usize],
     /// `[sets][parts]` the sets of people whose pairs are counted, as the parts that belong to them.
     pub(crate) sets: &'a [Vec<bool>],
+    /// How many people each of them counts as.
+    pub(crate) weight: f32,
 }
 
 impl Parts<'_> {
@@ -70,17 +72,19 @@ impl Companions {
         let chance: Vec<Option<Chance>> =
             parts.sets.iter().map(|set| reach.across.then(|| Chance::of(&counts, set))).collect();
         let keeps = |set: usize, from: u32, to: u32, people: usize| {
-            enough(people) && chance[set].as_ref().is_none_or(|c| c.is_exceeded(from, to, people))
+            enough((people as f32 * parts.weight) as usize)
+                && chance[set].as_ref().is_none_or(|c| c.is_exceeded(from, to, people))
         };
         let kept = pairs.shared(parts.sets, &keeps);
-        kept.into_iter().map(|kept| Companions::of_shared(&kept, items, reach.ordered)).collect()
+        kept.into_iter().map(|kept| Companions::of_shared(&kept, items, reach.ordered, parts.weight)).collect()
     }
 
-    /// Companions of pairs `(from, to, people)`.
-    fn of_shared(shared: &[(u32, u32, u32)], items: usize, ordered: bool) -> Companions {
+    /// Companions of pairs `(from, to, people)`, people counted as `weight`.
+    fn of_shared(shared: &[(u32, u32, u32)], items: usize, ordered: bool, weight: f32) -> Companions {
         let mut directed: Vec<(u32, u32, f32)> = Vec::with_capacity(shared.len() * if ordered { 1 } else { 2 });
         for (from, to, people) in shared {
-            let sure = *people as f32 - (*people as f32).sqrt();
+            let counted = *people as f32 * weight;
+            let sure = counted - counted.sqrt();
             directed.push((*from, *to, sure));
             if !ordered {
                 directed.push((*to, *from, sure));
@@ -341,7 +345,7 @@ mod tests {
 
     /// Companions by those of the users that are in the part 1.
     fn of(sequences: &Sequences, items: usize, reach: Reach, part: &[usize], least: usize) -> Companions {
-        let parts = Parts { of_user: part, sets: &[vec![false, true]] };
+        let parts = Parts { of_user: part, sets: &[vec![false, true]], weight: 1.0 };
         Companions::of(sequences, items, reach, parts, &|people| people >= least).remove(0)
     }
 

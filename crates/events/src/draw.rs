@@ -4,13 +4,14 @@ use crate::clock::{Clock, DAY};
 use crate::items::{Choice, Items};
 use crate::layout::{Course, GATES, Head, Known, Layout};
 use crate::model::EventModel;
-use crate::pass::Network;
-use crate::recall::{Candidates, Memory, Recall};
+use crate::pass::{Chosen, Network};
+use crate::recall::{Candidates, Recall};
 use crate::steps::{
     EVENT_CLASSES, HOURS, NEW, SAME, STOP, Step, WEEKDAYS, days_of, event_class, events_of_class, place_class,
 };
 use rand::Rng;
 use rayon::prelude::*;
+use std::cmp::Reverse;
 use twinmart_nets::decoder::{Cache, Decoder, silu};
 use twinmart_nets::exponential::softmax_rows;
 use twinmart_nets::matrix::{add, linear, multiply_add, rows, rows_mut};
@@ -47,8 +48,24 @@ pub struct NewEvent {
     pub action: u32,
 }
 
-/// Events, and the features of each item at its choice where they are wanted.
-pub(crate) type Observed = (Vec<NewEvent>, Vec<[f32; GATES]>);
+/// Events, and what spoke for the item of each where that is wanted.
+pub(crate) type Observed = (Vec<NewEvent>, Vec<Chosen>);
+
+/// A user whose history is to be drawn.
+struct NewUser<'a> {
+    number: usize,
+    plan: &'a Plan,
+    stream: &'a mut Stream,
+}
+
+/// Users in the order in which they are drawn: the longest histories first, each beside others as long, so that the users of
+/// a block go most of the way together.
+fn by_length<'a>(plans: &'a [Plan], streams: &'a mut [Stream]) -> Vec<NewUser<'a>> {
+    let users = plans.iter().zip(streams).enumerate();
+    let mut users: Vec<_> = users.map(|(number, (plan, stream))| NewUser { number, plan, stream }).collect();
+    users.sort_by_key(|user| Reverse(user.plan.size.map_or(0, |(_, events)| events)));
+    users
+}
 
 /// A history that is being drawn.
 struct Drawing<'a> {
@@ -57,11 +74,11 @@ struct Drawing<'a> {
     profile: Vec<Option<usize>>,
     taste: Vec<f32>,
     stream: &'a mut Stream,
-    /// Number among the users of the block.
+    /// Number of the user.
     user: usize,
     recall: Recall,
     events: Vec<NewEvent>,
-    observed: Vec<[f32; GATES]>,
+    observed: Vec<Chosen>,
     step: Step,
     place: usize,
     /// Events of the session that are still to come.
@@ -124,50 +141,35 @@ impl Drawing<'_> {
 impl EventModel {
     /// A history for each plan, each from nothing but its plan and stream.
     ///
-    /// Users are drawn in blocks of a fixed size, in the order they are given: the same plans and streams give the same
+    /// Users are drawn in blocks of a fixed size, in an order that their plans decide: the same plans and streams give the same
     /// histories on any number of threads.
     pub fn draw(&self, plans: &[Plan], streams: &mut [Stream]) -> Vec<Vec<NewEvent>> {
-        self.draw_with(&self.memory, false, plans, streams).into_iter().map(|(events, _)| events).collect()
+        self.draw_with(false, plans, streams).into_iter().map(|(events, _)| events).collect()
     }
 
-    /// As [`EventModel::draw`] with another memory, and the features of every item at its choice.
-    pub(crate) fn draw_observed(&self, memory: &Memory, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
-        self.draw_with(memory, true, plans, streams)
+    /// As [`EventModel::draw`], with what spoke for every item.
+    pub(crate) fn draw_observed(&self, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
+        self.draw_with(true, plans, streams)
     }
 
-    fn draw_with(&self, memory: &Memory, observed: bool, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
+    fn draw_with(&self, observed: bool, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
         let layout = Layout::new(&self.sizes);
         let decoder = Decoder::new(self.sizes.decoder);
         let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), &self.weights);
         let network =
             Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights: &self.weights, items: &items };
-        let blocks = plans.par_chunks(BLOCK).zip(streams.par_chunks_mut(BLOCK)).with_max_len(1);
-        blocks.flat_map_iter(|(plans, streams)| self.draw_block(&network, (memory, observed), plans, streams)).collect()
+        let mut users = by_length(plans, streams);
+        let blocks = users.par_chunks_mut(BLOCK).with_max_len(1);
+        let mut drawn: Vec<(usize, Observed)> =
+            blocks.flat_map_iter(|users| self.draw_block(&network, observed, users)).collect();
+        drawn.sort_unstable_by_key(|(user, _)| *user);
+        drawn.into_iter().map(|(_, observed)| observed).collect()
     }
 
-    fn draw_block<'s>(
-        &self,
-        network: &Network,
-        memory: (&Memory, bool),
-        plans: &'s [Plan],
-        streams: &'s mut [Stream],
-    ) -> Vec<Observed> {
-        let mut drawn = vec![Observed::default(); plans.len()];
-        let drawing = |(user, (plan, stream)): (usize, (_, &'s mut Stream))| Drawing {
-            plan,
-            profile: profile_of(plan, &self.sizes.profile),
-            taste: self.tastes.draw(plan.group.min(self.groups() - 1), stream),
-            stream,
-            user,
-            recall: self.sizes.recall(),
-            events: Vec::new(),
-            observed: Vec::new(),
-            step: Step::start(plan.season.min(self.sizes.seasons - 1)),
-            place: 0,
-            left: 0,
-            time: 0,
-        };
-        let mut alive: Vec<Drawing> = plans.iter().zip(streams).enumerate().map(drawing).collect();
+    /// The histories of some users, with their numbers.
+    fn draw_block(&self, network: &Network, observed: bool, users: &mut [NewUser]) -> Vec<(usize, Observed)> {
+        let mut drawn = Vec::with_capacity(users.len());
+        let mut alive: Vec<Drawing> = users.iter_mut().map(|user| self.begin(user)).collect();
         let mut cache = Cache::new(self.sizes.decoder, alive.len());
         while !alive.is_empty() {
             let states = network.decoder.step(
@@ -182,12 +184,30 @@ impl EventModel {
             cache.keep(&kept);
             let (going, ended): (Vec<_>, Vec<_>) = alive.into_iter().zip(goes_on).partition(|(_, goes_on)| *goes_on);
             for (drawing, _) in ended {
-                drawn[drawing.user] = (drawing.events, drawing.observed);
+                drawn.push((drawing.user, (drawing.events, drawing.observed)));
             }
             alive = going.into_iter().map(|(drawing, _)| drawing).collect();
-            self.draw_events(network, memory, &mut alive, states);
+            self.draw_events(network, observed, &mut alive, states);
         }
         drawn
+    }
+
+    fn begin<'s>(&self, user: &'s mut NewUser) -> Drawing<'s> {
+        let NewUser { number, plan, stream } = user;
+        Drawing {
+            plan,
+            profile: profile_of(plan, &self.sizes.profile),
+            taste: self.tastes.draw(plan.group.min(self.groups() - 1), stream),
+            stream,
+            user: *number,
+            recall: self.sizes.recall(),
+            events: Vec::new(),
+            observed: Vec::new(),
+            step: Step::start(plan.season.min(self.sizes.seasons - 1)),
+            place: 0,
+            left: 0,
+            time: 0,
+        }
     }
 
     /// What goes into the decoder, `[alive, width]`.
@@ -284,7 +304,7 @@ impl EventModel {
     }
 
     /// Draws the rest of an event for every history.
-    fn draw_events(&self, network: &Network, memory: (&Memory, bool), alive: &mut [Drawing], mut x: Vec<f32>) {
+    fn draw_events(&self, network: &Network, observed: bool, alive: &mut [Drawing], mut x: Vec<f32>) {
         know(network, &mut x, alive, &[Known::Arrival]);
         self.draw_gaps(network, alive, &x);
         know(network, &mut x, alive, &[Known::Season, Known::Weekday]);
@@ -296,7 +316,7 @@ impl EventModel {
         know(network, &mut x, alive, &[Known::Action]);
         let (layout, weights) = (network.layout, network.weights);
         self.add_taste(&mut x, alive, &weights[layout.taste_out.clone()], layout.width);
-        self.draw_items(network, memory, alive, x);
+        self.draw_items(network, observed, alive, x);
     }
 
     /// The time since the event before, inside sessions.
@@ -354,18 +374,20 @@ impl EventModel {
         }
     }
 
-    fn draw_items(&self, network: &Network, (memory, observed): (&Memory, bool), alive: &mut [Drawing], z: Vec<f32>) {
+    fn draw_items(&self, network: &Network, observed: bool, alive: &mut [Drawing], z: Vec<f32>) {
         let (layout, weights, width) = (network.layout, network.weights, network.layout.width);
+        let memory = &self.memory;
         let mut inner = head_scores(&layout.widen, weights, &z, width);
         silu(&mut inner);
         let mut q = z;
         add(&mut q, &linear(&inner, &weights[layout.narrow.clone()], 2 * width));
         let gates = head_scores(&layout.gates, weights, &q, width);
-        let mut scores = network.items.scores(&q);
+        let asking: Vec<f32> = q.iter().map(|x| x * self.sharpness).collect();
+        let mut scores = network.items.scores(&asking);
         let choices = (scores.len() / alive.len().max(1)).max(1);
         let mut candidates = Candidates::default();
-        let events = q.chunks_exact(width).zip(gates.chunks_exact(GATES)).zip(scores.chunks_exact_mut(choices));
-        for (drawing, ((q, gates), scores)) in alive.iter_mut().zip(events) {
+        let asked = asking.chunks_exact(width).zip(gates.chunks_exact(GATES)).zip(scores.chunks_exact_mut(choices));
+        for ((drawing, unsharpened), ((q, gates), scores)) in alive.iter_mut().zip(q.chunks_exact(width)).zip(asked) {
             drawing.recall.features(memory, &mut candidates);
             let season = drawing.step.season;
             let choice = Choice { q, gates, candidates: &candidates, memory, season };
@@ -380,8 +402,8 @@ impl EventModel {
             let action = drawing.step.action as u32;
             drawing.events.push(NewEvent { item, time: drawing.time, session, action });
             if observed {
-                let season = memory.season(season)[item as usize];
-                drawing.observed.push(drawing.recall.features_of(item, &candidates, season));
+                let lifts = memory.season(season);
+                drawing.observed.push(network.chosen(item, unsharpened, &candidates, lifts));
             }
             drawing.recall.push(item, memory, false);
         }

@@ -7,6 +7,7 @@ use crate::layout::{Layout, Sizes};
 use crate::pass::{Learning, Losses, Network, People, Window, pass};
 use crate::recall::Memory;
 use crate::resume::State;
+use crate::sequences::Sequences;
 use crate::slopes::ItemSlopes;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -111,16 +112,19 @@ pub(crate) struct Learned {
 }
 
 fn windows_of(lesson: &Lesson, users: impl Iterator<Item = usize>) -> Vec<Window> {
-    let of_user = |user: usize| {
-        let places = lesson.people.sequences.of_user(user).len() + 1;
-        (0..places).step_by(ASKED).map(move |asked| Window {
-            user,
-            places: asked.saturating_sub(SEEN)..(asked + ASKED).min(places),
-            asked,
-        })
-    };
-    let has_events = |user: &usize| !lesson.people.sequences.of_user(*user).is_empty();
-    users.filter(has_events).flat_map(of_user).collect()
+    let sequences = lesson.people.sequences;
+    let has_events = |user: &usize| !sequences.of_user(*user).is_empty();
+    users.filter(has_events).flat_map(|user| windows_of_user(sequences, user, usize::MAX)).collect()
+}
+
+/// Windows that ask for a user's first events, `most` of them, and for the end of shorter histories.
+pub(crate) fn windows_of_user(sequences: &Sequences, user: usize, most: usize) -> impl Iterator<Item = Window> {
+    let places = (sequences.of_user(user).len() + 1).min(most);
+    (0..places).step_by(ASKED).map(move |asked| Window {
+        user,
+        places: asked.saturating_sub(SEEN)..(asked + ASKED).min(places),
+        asked,
+    })
 }
 
 /// Runs of windows with about `places` places that are asked.

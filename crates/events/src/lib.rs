@@ -10,6 +10,7 @@ mod clusters;
 mod cost;
 mod counts;
 mod draw;
+mod fit;
 mod items;
 mod layout;
 mod learn;

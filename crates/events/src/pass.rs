@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::items::{Choice, Items, Part, PartSlopes, slopes_of_choices};
 use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
 use crate::learn::Care;
-use crate::recall::{Candidates, Memory, Recall, TRACE_LENGTH};
+use crate::recall::{Candidates, FEATURES, Memory, Recall, TRACE_LENGTH};
 use crate::sequences::Sequences;
 use crate::slopes::ItemSlopes;
 use crate::steps::{EVENT_CLASSES, SAME, STOP, Step, days_of, steps_of};
@@ -20,7 +20,7 @@ use rand::Rng;
 use std::ops::Range;
 use twinmart_nets::decoder::{Decoder, Dropout, Kept, silu, silu_back};
 use twinmart_nets::exponential::softmax_rows;
-use twinmart_nets::matrix::{add, linear, linear_back, multiply_add, rows, rows_mut};
+use twinmart_nets::matrix::{add, dot, linear, linear_back, multiply_add, rows, rows_mut};
 use twinmart_tables::Stream;
 
 /// Events whose items are scored together.
@@ -94,6 +94,9 @@ impl Losses {
         self.arrival + self.time + self.action + self.item
     }
 }
+
+/// What speaks for the item of an event: its features, the season, and the network alone.
+pub(crate) type Chosen = [f32; GATES + 1];
 
 /// A place that is asked what comes next.
 #[derive(Debug, Clone, Copy)]
@@ -266,6 +269,39 @@ pub(crate) fn pass<'m>(
     arrivals.back(network, &inputs, &mut slope_states, gradient);
     way.back(network, &inputs, &slope_states, gradient, own);
     losses
+}
+
+/// The items of the events that windows ask for, as choices: what speaks for each.
+pub(crate) fn choices<'m>(
+    network: &Network,
+    people: &People,
+    memory: &dyn Fn(usize) -> &'m Memory,
+    windows: &[Window],
+) -> Vec<Chosen> {
+    let inputs = inputs(network, people, memory, windows, None);
+    let way = Way::of(network, &inputs, &mut None);
+    let decisions = Decisions::of(network, people, &inputs, way.states(), &mut Losses::default());
+    let query = Query::of(network, &decisions.x, &mut None);
+    let queries = query.q.chunks_exact(network.layout.width);
+    let chosen = |(event, q): (usize, &[f32])| {
+        let (number, step) = inputs.events[event];
+        let lifts = memory(inputs.users[event]).season(step.season);
+        network.chosen(people.sequences.item[number], q, &inputs.candidates[event], lifts)
+    };
+    queries.enumerate().map(chosen).collect()
+}
+
+impl Network<'_> {
+    /// What speaks for an item: its features, how much more popular it is in the season, and q · v.
+    pub(crate) fn chosen(&self, item: u32, q: &[f32], candidates: &Candidates, lifts: &[f32]) -> Chosen {
+        let mut chosen = [0f32; GATES + 1];
+        if let Some(place) = candidates.items.iter().position(|candidate| *candidate == item) {
+            chosen[..FEATURES].copy_from_slice(&candidates.features.as_chunks::<FEATURES>().0[place]);
+        }
+        chosen[FEATURES] = lifts[item as usize];
+        chosen[GATES] = dot(q, &self.items.vectors(&[item as usize]));
+        chosen
+    }
 }
 
 /// Leaves some numbers out where there is learning.
@@ -616,7 +652,7 @@ mod tests {
             let sequences = sequences();
             let clock = Clock::of(&[(20 * DAY, true, 0), (23 * DAY, false, 0)], &sequences.time, |_| true);
             let season: Vec<usize> = sequences.time.iter().map(|t| clock.moment(*t).season).collect();
-            let parts = Parts { of_user: &[0; USERS], sets: &[vec![true]] };
+            let parts = Parts { of_user: &[0; USERS], sets: &[vec![true]], weight: 1.0 };
             let memory = Memory::of(&sequences, ITEMS, &season, clock.seasons(), parts, &|people| people > 1).remove(0);
             let memory = memory.in_clusters(clusters.as_ref());
             let marks = if in_clusters { 0 } else { 3 };

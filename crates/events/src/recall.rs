@@ -442,13 +442,6 @@ impl Recall {
         chosen
     }
 
-    /// The features of one item among `candidates`, which come from here.
-    pub(crate) fn features_of(&self, item: u32, candidates: &Candidates, season: f32) -> [f32; FEATURES + 1] {
-        let place = candidates.items.iter().position(|candidate| *candidate == item);
-        let own = place.map(|place| &candidates.features.as_chunks::<FEATURES>().0[place]);
-        crate::calibrate::with_season(own, season)
-    }
-
     /// The features of the next event's items, in place of what was in `out`.
     pub(crate) fn features(&self, memory: &Memory, out: &mut Candidates) {
         let chosen = self.chosen();
@@ -507,7 +500,7 @@ mod tests {
             action: vec![0; users * 4],
             has_clock: false,
         };
-        let parts = Parts { of_user: &vec![0; users], sets: &[vec![true]] };
+        let parts = Parts { of_user: &vec![0; users], sets: &[vec![true]], weight: 1.0 };
         let memory = Memory::of(&sequences, 5, &[0; 48], 1, parts, &|people| people > 4).remove(0);
         Memory { rarity: vec![5.0; 5], ..memory }
     }

@@ -1,8 +1,8 @@
 //! Histories in short: how many sessions and events, when they begin, and what taste. A plan of a new history has the same.
 
 use crate::draw::Plan;
+use crate::fit::clock_of;
 use crate::learn::Care;
-use crate::model::clock_of;
 use crate::sequences::Sequences;
 use crate::taste::{Tastes, WeightedSets};
 use rand::{Rng, RngCore};

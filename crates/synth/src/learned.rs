@@ -16,6 +16,7 @@ use crate::details::Details;
 use crate::independent::{from_json, to_json};
 use crate::manifest::{ColumnSpec, Manifest, TableSpec};
 use crate::marks::catalogue_of;
+use crate::plans::{PLAN, Plans};
 use crate::sessions::Sessions;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches, take};
@@ -33,6 +34,7 @@ const HISTORIES: &str = "behaviour/histories.json";
 const NUMBERS: &str = "behaviour/histories.f32";
 const PLACES: &str = "behaviour/companions.u32";
 const ACTIONS: &str = "behaviour/actions.json";
+const PLANS: &str = "behaviour/plans.json";
 /// Names under which shops say what was done, where the column is a category.
 const ACTION_NAMES: [&str; 8] =
     ["action", "action_type", "event", "event_name", "event_type", "behavior", "behaviour", "behavior_type"];
@@ -47,6 +49,7 @@ pub(crate) struct Learned {
     pub(crate) users: Autoregressive,
     /// The users' columns and those of their plans.
     pub(crate) schema: SchemaRef,
+    plans: Plans,
     histories: EventModel,
     details: Option<Details>,
     pub(crate) actions: Option<Actions>,
@@ -60,14 +63,6 @@ pub(crate) struct Actions {
     /// What each action is called; `None` for a missing value.
     pub(crate) values: Vec<Option<String>>,
 }
-
-/// The further columns of the users: group, season, sessions, events, and what is usual of each detail of their events.
-const PLAN: [(&str, ColumnKind); 4] = [
-    ("group", ColumnKind::Category),
-    ("season", ColumnKind::Integer),
-    ("sessions", ColumnKind::Integer),
-    ("events", ColumnKind::Integer),
-];
 
 /// Everything of an event that the event model and the row model of details say.
 pub(crate) struct Drawn {
@@ -99,11 +94,7 @@ impl Learned {
         let learned = Details::fit(events, sessions, &sequences, items.rows(), manifest, (layout, action), progress)?;
         let (details, usual) = learned.map_or((None, Vec::new()), |(details, usual)| (Some(details), usual));
 
-        let columns: Vec<ArrayRef> = [&summary.group, &summary.season, &summary.sessions, &summary.events]
-            .into_iter()
-            .map(|c| Arc::new(c.iter().map(|x| Some(i64::from(*x))).collect::<Int64Array>()) as ArrayRef)
-            .chain(usual)
-            .collect();
+        let columns: Vec<ArrayRef> = Plans::columns(&summary).into_iter().chain(usual).collect();
         let (spec, schema) = users_spec(&manifest.tables[layout.users], &users.schema, details.as_ref());
         let rows = concat_batches(&users.schema, &users.batches)?;
         let rows = RecordBatch::try_new(schema.clone(), rows.columns().iter().cloned().chain(columns).collect())?;
@@ -134,7 +125,7 @@ impl Learned {
                 steps = histories.steps()
             ));
         }
-        Ok(Learned { users: model, schema, histories, details, actions })
+        Ok(Learned { users: model, schema, plans: Plans::of(&summary), histories, details, actions })
     }
 
     /// The model of what users do.
@@ -149,6 +140,7 @@ impl Learned {
             details.store(&format!("tables/{}", layout.events), entries)?;
         }
         let (structure, numbers, places) = self.histories.parts();
+        entries.put(PLANS.into(), to_json(&self.plans)?);
         entries.put(HISTORIES.into(), to_json(&structure)?);
         entries.put(NUMBERS.into(), to_bytes(&numbers));
         entries.put(PLACES.into(), places.iter().flat_map(|place| place.to_le_bytes()).collect());
@@ -171,6 +163,10 @@ impl Learned {
                 return Err(not_a_model("its actions do not fit its events"));
             }
         }
+        let plans: Plans = from_json(&entries.take(PLANS)?)?;
+        if !plans.is_sound() {
+            return Err(not_a_model("its plans of histories are none"));
+        }
         let structure = from_json(&entries.take(HISTORIES)?)?;
         let numbers = from_bytes(&entries.take(NUMBERS)?);
         let places: Vec<u32> =
@@ -187,7 +183,7 @@ impl Learned {
         if sizes.iter().map(|f| f.1).ne(histories.profile_sizes().iter().copied()) {
             return Err(not_a_model("what was learned of histories does not fit the users"));
         }
-        Ok(Learned { users, schema, histories, details, actions })
+        Ok(Learned { users, schema, plans, histories, details, actions })
     }
 
     /// New users with their events, one for each stream.
@@ -197,19 +193,12 @@ impl Learned {
         let own = columns.len() - PLAN.len() - self.details.as_ref().map_or(0, Details::usual);
         let plan: Vec<Int64Array> = columns.split_off(own).iter().map(whole).collect();
         let fields = fields(&self.users, own);
-        let value = |column: usize, user: usize| {
-            if plan[column].is_valid(user) { plan[column].value(user).max(0) as usize } else { 0 }
-        };
-        let plans: Vec<Plan> = (0..streams.len())
-            .map(|user| {
-                let events = value(3, user);
-                let sessions = value(2, user).clamp(events.min(1), events);
-                Plan {
-                    group: value(0, user),
-                    season: value(1, user),
-                    size: Some((sessions, events)),
-                    profile: fields.iter().map(|(sub, _)| Some(codes[*sub][user] as usize)).collect(),
-                }
+        let plans: Vec<Plan> = streams
+            .iter_mut()
+            .enumerate()
+            .map(|(user, stream)| {
+                let profile = fields.iter().map(|(sub, _)| Some(codes[*sub][user] as usize)).collect();
+                Plan { profile, ..self.plans.plan(&plan, user, stream) }
             })
             .collect();
         let events = self.histories.draw(&plans, streams);

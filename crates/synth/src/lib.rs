@@ -33,6 +33,7 @@ mod mixup;
 mod model;
 mod nearest;
 mod permutation;
+mod plans;
 mod predict;
 mod replicate;
 mod rows;
