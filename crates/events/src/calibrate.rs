@@ -10,7 +10,8 @@
 //! with C the covariance of what speaks for real choices: steps towards the maximum likelihood of a log-linear model whose
 //! expectations come from samples (Della Pietra, Della Pietra & Lafferty, "Inducing features of random fields", 1997). δ is
 //! added to the weights of features and to the sharpness of the network, β to the weights of items; all are averages over
-//! thousands of events of many users. Without the sharpness drawn users are less of one taste than real ones.
+//! thousands of events of many users. What the network is to say for an item is what it says for those of held-out users:
+//! for the people it learned from it says more, and drawn users would be too much like these.
 
 use crate::draw::Plan;
 use crate::items::Items;
@@ -39,8 +40,10 @@ const STEP: f64 = 0.5;
 /// How much sharper the network becomes in one round, at most.
 const MOST_SHARPER: f64 = 0.2;
 /// Share of the step of the items' weights, and events that are added to each item's.
-const ITEM_STEP: f64 = 0.3;
+const ITEM_STEP: f64 = 0.4;
 const ITEM_DOUBT: f64 = 20.0;
+/// What stays of the counts of earlier rounds.
+const EARLIER: f64 = 0.6;
 /// Added to the diagonal of the covariance.
 const RIDGE: f64 = 0.02;
 
@@ -69,13 +72,16 @@ impl Moments {
         self.sums[feature] / self.choices.max(1.0)
     }
 
-    /// C⁻¹ (mean − other's mean), C the covariance with a ridge.
-    fn step_from(&self, other: &Moments) -> Vec<f64> {
+    /// C⁻¹ (mean − other's mean), C the covariance with a ridge; `unseen` is the mean of q · v of people who were not learned from.
+    fn step_from(&self, other: &Moments, unseen: Option<f64>) -> Vec<f64> {
         let covariance = Mat::from_fn(MOMENTS, MOMENTS, |a, b| {
             let product = self.products[a * MOMENTS + b] / self.choices.max(1.0);
             product - self.mean(a) * self.mean(b) + if a == b { RIDGE } else { 0.0 }
         });
-        let away = Mat::from_fn(MOMENTS, 1, |a, _| self.mean(a) - other.mean(a));
+        let away = Mat::from_fn(MOMENTS, 1, |a, _| match a {
+            GATES => unseen.map_or(0.0, |unseen| unseen - other.mean(GATES)),
+            _ => self.mean(a) - other.mean(a),
+        });
         match covariance.llt(Side::Lower) {
             Ok(root) => root.solve(&away).col(0).iter().copied().collect(),
             Err(_) => vec![0.0; MOMENTS],
@@ -94,11 +100,16 @@ pub(crate) fn calibrate(
     checkpoint: &mut Checkpoint,
 ) -> Result<()> {
     let layout = Layout::new(&model.sizes);
-    let users = chosen_users(people.sequences, folds, memories.len() - 1, draws);
+    let held = memories.len() - 1;
+    let users = chosen_users(people.sequences, |user| folds[user] != held, draws);
     if users.is_empty() {
         return Ok(());
     }
-    let real = real_choices(model, people, &|user| &memories[folds[user]], &users);
+    let memory = |user: usize| &memories[folds[user]];
+    let real = real_choices(model, people, &memory, &users);
+    // The network knows those it learned from too well: it says more for their items than for those of others.
+    let others = chosen_users(people.sequences, |user| folds[user] == held, draws);
+    let unseen = (!others.is_empty()).then(|| real_choices(model, people, &memory, &others).mean(GATES));
     let mut popularity = vec![0f64; model.sizes.items];
     people.sequences.item.iter().for_each(|item| popularity[*item as usize] += 1.0);
     let plans: Vec<Plan> = users.iter().map(|user| shortened(plans(*user))).collect();
@@ -111,8 +122,8 @@ pub(crate) fn calibrate(
         let mut streams: Vec<Stream> = users.iter().map(|user| family.row(*user as u64)).collect();
         let drawn = model.draw_observed(&plans, &mut streams);
         let found = Moments::of(drawn.iter().flat_map(|(_, choices)| choices));
-        correct_choices(model, &layout, &real.step_from(&found));
-        drawn_items.iter_mut().for_each(|n| *n *= 0.5);
+        correct_choices(model, &layout, &real.step_from(&found, unseen));
+        drawn_items.iter_mut().for_each(|n| *n *= EARLIER);
         drawn.iter().flat_map(|(events, _)| events).for_each(|e| drawn_items[e.item as usize] += 1.0);
         correct_items(model, &layout, &popularity, &drawn_items);
         let moved = task.advance(1);
@@ -200,10 +211,10 @@ fn resume(model: &mut EventModel, layout: &Layout, drawn: &mut [f64], checkpoint
     Some(rounds)
 }
 
-/// Users of about [`EVENTS`] events in random order, none of them held out.
-fn chosen_users(sequences: &Sequences, folds: &[usize], held: usize, draws: Draws) -> Vec<usize> {
+/// Users of about [`EVENTS`] events in random order, those who are wanted.
+fn chosen_users(sequences: &Sequences, is_wanted: impl Fn(usize) -> bool, draws: Draws) -> Vec<usize> {
     let mut users: Vec<usize> =
-        (0..folds.len()).filter(|u| folds[*u] != held && !sequences.of_user(*u).is_empty()).collect();
+        (0..sequences.users()).filter(|u| is_wanted(*u) && !sequences.of_user(*u).is_empty()).collect();
     users.shuffle(&mut draws.stream("events.calibrated"));
     let mut events = 0;
     users

@@ -1,31 +1,21 @@
 //! Clusters of items, so that a choice among a hundred thousand items looks at some hundreds.
 //!
-//! An item's place has two parts: where the item sets of its users put it, which says the more the more users there are, and
-//! where its marks put it. Both come from the few directions that explain most (see [`WeightedSets`]). Clusters are those
+//! Items that lie near each other (see `places`) go together, as by the rounds
 //! of spherical k-means (Dhillon & Modha, "Concept decompositions for large sparse text data using clustering", 2001) with a
 //! bounded size: items choose in the order of their popularity, each the nearest cluster that has room.
 
-use crate::catalogue::Catalogue;
+use crate::places::{WIDTH, write_scaled};
 use crate::recall::Memory;
-use crate::sequences::Sequences;
-use crate::summary::item_sets;
-use crate::taste::{WeightedSets, normal};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use twinmart_nets::matrix::{add, dot, linear, multiply, rows, rows_mut};
-use twinmart_tables::{Draws, Progress, Result, Stream};
+use twinmart_nets::matrix::{add, multiply, rows, rows_mut};
+use twinmart_tables::{Draws, Progress, Result};
 
 /// Clusters for each √items: as many as keeps both their number and their size small.
 const PER_ROOT: f64 = 3.0;
 /// A cluster has at most this multiple of the mean size.
 const MOST_OF_MEAN: f64 = 2.0;
-/// Numbers of an item's place: by its users and by its marks.
-const BY_USERS: usize = 64;
-const BY_MARKS: usize = 32;
-const WIDTH: usize = BY_USERS + BY_MARKS;
-/// Users at which both parts count the same.
-const DOUBT: f32 = 10.0;
 const ROUNDS: u64 = 12;
 /// Items that are compared with all clusters at once.
 const BLOCK: usize = 256;
@@ -51,45 +41,21 @@ pub(crate) struct Popularity {
 }
 
 impl Clusters {
-    /// Clusters of a catalogue by what users chose and by the items' marks, and the places of the items, `[items, WIDTH]`. An
-    /// item that too few people chose lies where its marks are, so that no person decides where.
+    /// Clusters of items that lie at some places, `[items, WIDTH]`; `people` has how many chose each.
     ///
     /// # Errors
     /// [`twinmart_tables::Error::Interrupted`] once the user asked to stop.
-    pub(crate) fn of(
-        sequences: &Sequences,
-        catalogue: &Catalogue,
-        enough: impl Fn(usize) -> bool,
-        draws: Draws,
-        progress: &Progress,
-    ) -> Result<(Clusters, Vec<f32>)> {
-        let items = catalogue.items();
-        let sets = item_sets(sequences);
-        let mut users = vec![0usize; items];
-        sets.iter().flatten().for_each(|item| users[*item as usize] += 1);
-        let mut stream = draws.stream("events.clusters");
-        let by_users = WeightedSets::of(sets, items).places(BY_USERS, &mut stream);
-        let marks = (0..items).map(|item| catalogue.of(item).to_vec()).collect();
-        let by_marks = WeightedSets::of(marks, catalogue.kinds()).tastes(BY_MARKS, &mut stream);
-        let mut places = vec![0f32; items * WIDTH];
-        for (item, place) in places.chunks_exact_mut(WIDTH).enumerate() {
-            let sure = if enough(users[item]) { users[item] as f32 / (users[item] as f32 + DOUBT) } else { 0.0 };
-            let (own, other) = place.split_at_mut(BY_USERS);
-            write_scaled(own, &by_users[item * BY_USERS..][..BY_USERS], sure);
-            write_scaled(other, &by_marks[item * BY_MARKS..][..BY_MARKS], 1.0 - sure / 2.0);
-        }
+    pub(crate) fn of(places: &[f32], people: &[usize], draws: Draws, progress: &Progress) -> Result<Clusters> {
+        let items = people.len();
         let count = (PER_ROOT * (items as f64).sqrt()).ceil() as usize;
         let mut order: Vec<usize> = (0..items).collect();
-        order.sort_by_key(|item| std::cmp::Reverse(users[*item]));
-        let centres = centres(&places, count.min(items), &mut stream, progress)?;
-        Ok((Clusters::numbered(&with_room(&places, &centres, &order)), places))
+        order.sort_by_key(|item| std::cmp::Reverse(people[*item]));
+        let centres = centres(places, count.min(items), &mut draws.stream("events.clusters"), progress)?;
+        Ok(Clusters::numbered(&with_room(places, &centres, &order)))
     }
 
-    /// Vectors that lie to each other as places do: those of the clusters, `[clusters, width]`, and what their items add to
-    /// them, `[items, width]`. `size` is about the standard deviation of their sum (Johnson & Lindenstrauss, 1984).
-    pub(crate) fn vectors(&self, places: &[f32], width: usize, size: f32, stream: &mut Stream) -> (Vec<f32>, Vec<f32>) {
-        let directions: Vec<f32> = (0..WIDTH * width).map(|_| size * normal(stream)).collect();
-        let mut own = linear(places, &directions, WIDTH);
+    /// Vectors of items in two parts: those of the clusters, `[clusters, width]`, and what their items add to them.
+    pub(crate) fn split(&self, mut own: Vec<f32>, width: usize) -> (Vec<f32>, Vec<f32>) {
         let mut centres = vec![0f32; self.count() * width];
         for (cluster, centre) in centres.chunks_exact_mut(width).enumerate() {
             let members =
@@ -172,12 +138,6 @@ impl Clusters {
     }
 }
 
-/// Writes `row` at a length.
-fn write_scaled(out: &mut [f32], row: &[f32], length: f32) {
-    let factor = length / dot(row, row).sqrt().max(1e-9);
-    out.iter_mut().zip(row).for_each(|(out, x)| *out = x * factor);
-}
-
 /// How near items are to centres, `[items, centres]`.
 fn nearness(places: &[f32], centres: &[f32]) -> Vec<f32> {
     let count = centres.len() / WIDTH;
@@ -245,6 +205,10 @@ fn with_room(places: &[f32], centres: &[f32], order: &[usize]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::places::{people_of, places_of};
+    use crate::sequences::Sequences;
+    use twinmart_tables::Stream;
 
     /// Users who choose within one of 12 topics of 25 items; marks name the topics.
     fn shop() -> (Sequences, Catalogue) {
@@ -263,8 +227,10 @@ mod tests {
     #[test]
     fn clusters_partition_the_items_by_topic_within_their_bounds() {
         let (sequences, catalogue) = shop();
-        let of =
-            || Clusters::of(&sequences, &catalogue, |people| people > 4, Draws::new(1), &Progress::silent()).unwrap().0;
+        let of = || {
+            let places = places_of(&sequences, &catalogue, |people| people > 4, Draws::new(1));
+            Clusters::of(&places, &people_of(&sequences, 300), Draws::new(1), &Progress::silent()).unwrap()
+        };
         let clusters = of();
         assert!(clusters.count() > 40 && clusters.count() <= 52, "{}", clusters.count());
         let mut all: Vec<u32> = (0..clusters.count()).flat_map(|c| clusters.members(c)).copied().collect();

@@ -4,6 +4,7 @@
 //! people share it as the threshold says, by c = n − √n, one standard deviation below what was counted, as other people's
 //! count might be; and only its share of the pairs of j is kept: c(j → i) / (Σ c(j → ·) + 3).
 
+use crate::likeness::Likeness;
 use crate::sequences::Sequences;
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -15,6 +16,9 @@ const DOUBT: f32 = 3.0;
 const MOST_PAIRS: usize = 1 << 26;
 /// First items whose pairs one task counts.
 const ITEMS_TOGETHER: usize = 64;
+
+/// Added to the weights of items alike to one, so that those of a handful of rare items say little.
+const LEAST_WEIGHT: f32 = 1e-4;
 
 /// How pairs are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,19 @@ impl Companions {
         }
         directed.sort_unstable_by_key(|(from, to, _)| (*from, *to));
         Companions::of_counts(&directed, items)
+    }
+
+    /// Companions by likeness: those more alike and more popular have more; an item that has any gives all of its weight.
+    pub(crate) fn alike(likeness: &Likeness, rarity: &[f32]) -> Companions {
+        let mut companions = Companions { offsets: vec![0], ..Companions::default() };
+        for alike in likeness {
+            let weights = alike.iter().map(|(item, likeness)| likeness.powi(2) / rarity[*item as usize].max(1.0));
+            let sum: f32 = weights.clone().sum::<f32>() + LEAST_WEIGHT;
+            companions.item.extend(alike.iter().map(|(item, _)| item));
+            companions.share.extend(weights.map(|weight| weight / sum));
+            companions.offsets.push(companions.item.len() as u32);
+        }
+        companions
     }
 
     fn of_counts(counts: &[(u32, u32, f32)], items: usize) -> Companions {

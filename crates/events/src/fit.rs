@@ -15,8 +15,10 @@ use crate::draw::Plan;
 use crate::items::MOST_AT_ONCE;
 use crate::layout::{Layout, Sizes};
 use crate::learn::{Care, FOLDS, Fitting, Learned, Lesson, folds, learn};
+use crate::likeness::{Likeness, likeness_of};
 use crate::model::{EventModel, Profiles};
 use crate::pass::People;
+use crate::places::{people_of, places_of, projected};
 use crate::recall::Memory;
 use crate::resume::run_of;
 use crate::sequences::Sequences;
@@ -80,7 +82,7 @@ impl EventModel {
         fitting: &Fitting,
         at_once: usize,
     ) -> Result<EventModel> {
-        let care = Care { people: usize::MAX, tastes: 1, ..fitting.care };
+        let care = Care { people: usize::MAX, tastes: 1, worth: 0.0, ..fitting.care };
         let fitting = Fitting { care, ..fitting.clone() };
         let summary = Summary::of(sequences, catalogue.items(), care, fitting.draws, &fitting.progress)?;
         let (known, aim) = ((&summary, &Profiles::default()), Aim { is_drawn_from: false, at_once });
@@ -96,7 +98,7 @@ impl EventModel {
         fitting: &Fitting,
         aim: Aim,
     ) -> Result<EventModel> {
-        let (ground, places) = Groundwork::of(sequences, catalogue, (summary, profiles), shape, fitting, aim)?;
+        let ground = Groundwork::of(sequences, catalogue, (summary, profiles), shape, fitting, aim)?;
         let people = People {
             sequences,
             clock: ground.clock.as_ref(),
@@ -108,8 +110,7 @@ impl EventModel {
         let sets: Vec<Vec<bool>> = (0..=FOLDS).map(others).collect();
         let memories = ground.memories(sequences, &sets, 1.0, &fitting.progress);
         let layout = Layout::new(&ground.sizes);
-        let placed = ground.clusters.as_ref().map(|clusters| (clusters, &places[..]));
-        let first = first_weights(&ground.sizes, &layout, sequences, placed, fitting.draws);
+        let first = first_weights(&ground, &layout, sequences, fitting.draws);
         let settings = format!("{:?}, {} steps", fitting.care, fitting.steps);
         let run = || run_of(&people, &ground.sizes, &ground.catalogue, &first, fitting.draws, &settings);
         let mut checkpoint = fitting.progress.checkpoint("histories", run);
@@ -131,14 +132,24 @@ impl EventModel {
     }
 }
 
+/// In a model that is drawn from, a pair of items is known where this many times as many people share it as a value needs: what
+/// few people have in common says more of them than of the items.
+const PEOPLE_OF_PAIR: usize = 4;
+
 /// All that is settled before anything is learned.
 struct Groundwork {
     threshold: PersonThreshold,
+    /// How many times as many people must share a pair of items.
+    people_of_pair: usize,
     clock: Option<Clock>,
     /// `[events]`
     season: Vec<usize>,
+    /// `[items, WIDTH]` where items lie.
+    places: Vec<f32>,
     catalogue: Catalogue,
     clusters: Option<Clusters>,
+    /// `[items]` those alike to each.
+    likeness: Likeness,
     /// `[fields][users]`, the group first.
     profile: Vec<Vec<u32>>,
     sizes: Sizes,
@@ -147,7 +158,6 @@ struct Groundwork {
 }
 
 impl Groundwork {
-    /// The ground, and where items lie if they are in clusters.
     fn of(
         sequences: &Sequences,
         catalogue: Catalogue,
@@ -155,16 +165,17 @@ impl Groundwork {
         shape: Shape,
         fitting: &Fitting,
         aim: Aim,
-    ) -> Result<(Groundwork, Vec<f32>)> {
+    ) -> Result<Groundwork> {
         let threshold = PersonThreshold::draw(fitting.draws.stream("events.threshold").next_u64());
         let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
         let season = |event: &i64| clock.as_ref().map_or(0, |c| c.moment(*event).season);
         let season = sequences.time.iter().map(season).collect();
-        let (mut catalogue, mut clusters, mut places) = (catalogue, None, Vec::new());
+        let places = places_of(sequences, &catalogue, |people| threshold.allows(people), fitting.draws);
+        let likeness = likeness_of(&catalogue);
+        let (mut catalogue, mut clusters) = (catalogue, None);
         if catalogue.items() > aim.at_once {
-            let enough = |people: usize| threshold.allows(people);
-            let found = Clusters::of(sequences, &catalogue, enough, fitting.draws, &fitting.progress)?;
-            (clusters, places) = (Some(found.0), found.1);
+            let people = people_of(sequences, catalogue.items());
+            clusters = Some(Clusters::of(&places, &people, fitting.draws, &fitting.progress)?);
             // What marks say is now in the items' places.
             catalogue = Catalogue::without_marks(catalogue.items());
         }
@@ -182,16 +193,29 @@ impl Groundwork {
         };
         let profile = std::iter::once(&summary.group).chain(&profiles.fields).cloned().collect();
         let folds = folds(sequences.users(), fitting.draws);
-        Ok((Groundwork { threshold, clock, season, catalogue, clusters, profile, sizes, folds }, places))
+        let people_of_pair = if aim.is_drawn_from { PEOPLE_OF_PAIR } else { 1 };
+        Ok(Groundwork {
+            threshold,
+            people_of_pair,
+            clock,
+            season,
+            places,
+            catalogue,
+            clusters,
+            likeness,
+            profile,
+            sizes,
+            folds,
+        })
     }
 
     /// What each set of parts says, each of its people counted as `weight` people.
     fn memories(&self, sequences: &Sequences, sets: &[Vec<bool>], weight: f32, progress: &Progress) -> Vec<Memory> {
         let _task = progress.start("counting companions", None, "pairs");
         let parts = Parts { of_user: &self.folds, sets, weight };
-        let enough = |people: usize| self.threshold.allows(people);
-        let memories =
-            Memory::of(sequences, self.sizes.items, &self.season, self.sizes.seasons, parts, &enough).into_iter();
+        let enough = |people: usize| self.threshold.allows(people / self.people_of_pair);
+        let season = (&self.season[..], self.sizes.seasons);
+        let memories = Memory::of(sequences, &self.likeness, season, parts, &enough).into_iter();
         memories.map(|memory| memory.in_clusters(self.clusters.as_ref())).collect()
     }
 
@@ -244,17 +268,12 @@ pub(crate) fn clock_of(sequences: &Sequences, threshold: PersonThreshold) -> Clo
     Clock::of(&sessions, &sequences.time, |people| threshold.allows(people))
 }
 
-/// Standard deviation of the numbers of items' vectors where their places are known.
+/// Standard deviation of the numbers of items' vectors.
 const FIRST_SIZE: f32 = 0.15;
 
-/// Where learning starts: items by their popularity, everything else nearly silent.
-fn first_weights(
-    sizes: &Sizes,
-    layout: &Layout,
-    sequences: &Sequences,
-    clusters: Option<(&Clusters, &[f32])>,
-    draws: Draws,
-) -> Vec<f32> {
+/// Where learning starts: items by their places and their popularity, everything else nearly silent.
+fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, draws: Draws) -> Vec<f32> {
+    let sizes = &ground.sizes;
     let mut stream = draws.stream("events.weights");
     let mut weights = vec![0f32; layout.total];
     let width = layout.width as f32;
@@ -283,16 +302,18 @@ fn first_weights(
         bias.iter_mut().zip(counts).for_each(|(bias, count)| *bias = (count / total).ln() as f32);
     };
     popular(&mut weights[layout.bias.clone()], &counts);
-    if let Some((clusters, places)) = clusters {
+    let mut own = projected(&ground.places, layout.width, FIRST_SIZE, &mut draws.stream("events.places"));
+    if let Some(clusters) = &ground.clusters {
         popular(&mut weights[layout.cluster_bias.clone()], &clusters.sums(&counts));
-        let (centres, own) = clusters.vectors(places, layout.width, FIRST_SIZE, &mut draws.stream("events.places"));
+        let (centres, rest) = clusters.split(own, layout.width);
         weights[layout.centres.clone()].copy_from_slice(&centres);
-        weights[layout.own.clone()][..own.len()].copy_from_slice(&own);
+        own = rest;
     }
+    weights[layout.own.clone()][..own.len()].copy_from_slice(&own);
     Decoder::new(sizes.decoder).begin(&mut weights[layout.decoder.clone()], &mut stream);
     weights
 }
 
 /// What features count at first: companions a little, own choices more, what the session has already less than nothing.
 const FIRST_GATES: [f32; crate::layout::GATES] =
-    [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.5, 0.5, -1.0, 0.5, 0.5, 0.8];
+    [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.5, 0.5, -1.0, 0.5, 0.5, 0.8];

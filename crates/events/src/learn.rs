@@ -40,6 +40,8 @@ const RATES: Rates = Rates { rate: 2e-3, decay: 0.05, average: 0.995, longest: 1
 const FALL: f32 = 0.3;
 const FALLS: u32 = 2;
 const LEAST_GAIN: f64 = 0.001;
+/// Epochs that may pass without better weights.
+const PATIENCE: u64 = 3;
 
 /// How freely a model learns: what keeps it from learning single people.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,11 +58,14 @@ pub struct Care {
     pub tastes: usize,
     /// Share of itself that a weight loses with each step, relative to the rate.
     pub decay: f32,
+    /// Share of the held-out loss by which weights must be better to replace those of an earlier epoch: what brings less
+    /// than that brings it by knowing single people.
+    pub worth: f64,
 }
 
 impl Default for Care {
     fn default() -> Care {
-        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 50, tastes: 12, decay: 0.05 }
+        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 50, tastes: 12, decay: 0.05, worth: 0.01 }
     }
 }
 
@@ -251,9 +256,9 @@ pub(crate) fn learn(
             checkpoint.write(|out| state.write(out));
         }
         let seen = lesson.look(&decoder, &state.adam.average, &held);
-        let is_last = state.judge(seen.total() / seen.events.max(1) as f64, held.is_empty(), told);
+        let is_last = state.judge(seen.total() / seen.events.max(1) as f64, fitting.care.worth, held.is_empty(), told);
         if told || late || (fitting.steps == 0 && is_last) {
-            return Ok(Learned { weights: state.best, steps: state.best_steps, unfinished: late && !told });
+            return Ok(Learned { weights: state.best.weights, steps: state.best.steps, unfinished: late && !told });
         }
         (state.epoch, state.batches) = (state.epoch + 1, 0);
     }
@@ -261,10 +266,10 @@ pub(crate) fn learn(
 
 impl State {
     /// Takes note of the held-out loss at the end of an epoch; true where more epochs would not help.
-    fn judge(&mut self, loss: f64, blind: bool, told: bool) -> bool {
-        if told || blind || loss < self.lowest {
-            self.best.clone_from(&self.adam.average);
-            self.best_steps = self.adam.steps;
+    fn judge(&mut self, loss: f64, worth: f64, blind: bool, told: bool) -> bool {
+        if told || blind || loss < self.best.loss * (1.0 - worth) {
+            self.best.weights.clone_from(&self.adam.average);
+            (self.best.steps, self.best.epoch, self.best.loss) = (self.adam.steps, self.epoch, loss);
         }
         let gained = loss < self.lowest - LEAST_GAIN;
         self.lowest = self.lowest.min(loss);
@@ -272,6 +277,7 @@ impl State {
             self.falls += 1;
             self.rate *= FALL;
         }
-        self.falls > FALLS || (blind && self.epoch + 1 >= BLIND_EPOCHS)
+        let too_long = !blind && self.epoch >= self.best.epoch + PATIENCE;
+        self.falls > FALLS || too_long || (blind && self.epoch + 1 >= BLIND_EPOCHS)
     }
 }

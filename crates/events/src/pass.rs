@@ -653,9 +653,18 @@ mod tests {
             let clock = Clock::of(&[(20 * DAY, true, 0), (23 * DAY, false, 0)], &sequences.time, |_| true);
             let season: Vec<usize> = sequences.time.iter().map(|t| clock.moment(*t).season).collect();
             let parts = Parts { of_user: &[0; USERS], sets: &[vec![true]], weight: 1.0 };
-            let memory = Memory::of(&sequences, ITEMS, &season, clock.seasons(), parts, &|people| people > 1).remove(0);
-            let memory = memory.in_clusters(clusters.as_ref());
             let marks = if in_clusters { 0 } else { 3 };
+            let of_item = |i: u32| if in_clusters { Vec::new() } else { vec![i % 3] };
+            let catalogue = Catalogue::new(&(0..ITEMS as u32).map(of_item).collect::<Vec<_>>(), marks);
+            let memory = Memory::of(
+                &sequences,
+                &crate::likeness::likeness_of(&catalogue),
+                (&season, clock.seasons()),
+                parts,
+                &|people| people > 1,
+            )
+            .remove(0);
+            let memory = memory.in_clusters(clusters.as_ref());
             let sizes = Sizes {
                 decoder: Shape { width: 8, heads: 2, layers: 1, hidden: 12, reach: 4 },
                 items: ITEMS,
@@ -670,8 +679,6 @@ mod tests {
             };
             let mut stream = Stream::seed_from_u64(2);
             let taste = (0..USERS * 3).map(|_| normal(&mut stream)).collect();
-            let of_item = |i: u32| if in_clusters { Vec::new() } else { vec![i % 3] };
-            let catalogue = Catalogue::new(&(0..ITEMS as u32).map(of_item).collect::<Vec<_>>(), marks);
             let profile = vec![(0..USERS as u32).map(|u| u % 2).collect()];
             Case { sequences, clock, memory, sizes, catalogue, clusters, profile, taste }
         }

