@@ -26,8 +26,9 @@ pub(crate) fn likeness_of(catalogue: &Catalogue) -> Likeness {
     let lengths: Vec<f32> = (0..items).map(length).collect();
     let alike = |sums: &mut Vec<f32>, item: usize| {
         let mut met = Vec::new();
-        for mark in catalogue.of(item).iter().map(|mark| *mark as usize) {
-            for other in holders[mark].iter().filter(|_| holders[mark].len() <= MOST_HOLDERS) {
+        let marks = catalogue.of(item).iter().map(|mark| *mark as usize);
+        for mark in marks.filter(|mark| holders[*mark].len() <= MOST_HOLDERS) {
+            for other in &holders[mark] {
                 let sum = &mut sums[*other as usize];
                 if *sum == 0.0 {
                     met.push(*other);

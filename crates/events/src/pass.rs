@@ -295,8 +295,8 @@ impl Network<'_> {
     /// What speaks for an item: its features, how much more popular it is in the season, and q · v.
     pub(crate) fn chosen(&self, item: u32, q: &[f32], candidates: &Candidates, lifts: &[f32]) -> Chosen {
         let mut chosen = [0f32; GATES + 1];
-        if let Some(place) = candidates.items.iter().position(|candidate| *candidate == item) {
-            chosen[..FEATURES].copy_from_slice(&candidates.features.as_chunks::<FEATURES>().0[place]);
+        if let Some(features) = candidates.of_item(item) {
+            chosen[..FEATURES].copy_from_slice(features);
         }
         chosen[FEATURES] = lifts[item as usize];
         chosen[GATES] = dot(q, &self.items.vectors(&[item as usize]));

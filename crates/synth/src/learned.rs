@@ -165,7 +165,7 @@ impl Learned {
         }
         let plans: Plans = from_json(&entries.take(PLANS)?)?;
         if !plans.is_sound() {
-            return Err(not_a_model("its plans of histories are none"));
+            return Err(not_a_model("its plans of histories contradict themselves"));
         }
         let structure = from_json(&entries.take(HISTORIES)?)?;
         let numbers = from_bytes(&entries.take(NUMBERS)?);

@@ -2,8 +2,9 @@
 //! users learns and draws.
 //!
 //! Events are told per session, so that who comes often has many sessions. The longest histories are those of few people:
-//! beyond what a share [`TAIL`] of them reaches, numbers come from a Pareto distribution with the mean logarithm of theirs (Hill, "A simple
-//! general approach to inference about the tail of a distribution", 1975), up to what as many people are expected to reach.
+//! beyond what a share [`TAIL`] of them reaches, numbers come from a Pareto distribution with the mean logarithm of theirs
+//! (Hill, "A simple general approach to inference about the tail of a distribution", 1975), up to what as many people are
+//! expected to reach.
 
 use arrow::array::{Array, ArrayRef, Int64Array};
 use rand::Rng;
