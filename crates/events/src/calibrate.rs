@@ -31,12 +31,14 @@ use twinmart_tables::{Checkpoint, Draws, Progress, Result, Stream, Writing};
 /// Numbers of a choice.
 const MOMENTS: usize = GATES + 1;
 /// Rounds of drawing and correcting.
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 12;
 /// Events of one round, at most, and of one user.
 const EVENTS: usize = 50_000;
 const EVENTS_OF_USER: usize = 300;
-/// Share of a step that is taken.
+/// Share of a step that is taken, and of the step of how sharp the network is: the steps are too short for what histories
+/// make of it.
 const STEP: f64 = 0.5;
+const SHARPER: f64 = 1.0;
 /// How much sharper the network becomes in one round, at most.
 const MOST_SHARPER: f64 = 0.2;
 /// Share of the step of the items' weights, and events that are added to each item's.
@@ -161,7 +163,7 @@ fn correct_choices(model: &mut EventModel, layout: &Layout, step: &[f64]) {
     for (bias, step) in model.weights[layout.gates.bias.clone()].iter_mut().zip(features) {
         *bias += (STEP * step).clamp(-1.0, 1.0) as f32;
     }
-    let sharper = (STEP * network[0]).clamp(-MOST_SHARPER, MOST_SHARPER) as f32;
+    let sharper = (SHARPER * network[0]).clamp(-MOST_SHARPER, MOST_SHARPER) as f32;
     model.sharpness = (model.sharpness + sharper).clamp(*SHARPNESS.start(), *SHARPNESS.end());
 }
 

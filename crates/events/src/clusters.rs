@@ -206,6 +206,7 @@ fn with_room(places: &[f32], centres: &[f32], order: &[usize]) -> Vec<u32> {
 mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
+    use crate::directions::Directions;
     use crate::places::{people_of, places_of};
     use crate::sequences::Sequences;
     use twinmart_tables::Stream;
@@ -228,7 +229,8 @@ mod tests {
     fn clusters_partition_the_items_by_topic_within_their_bounds() {
         let (sequences, catalogue) = shop();
         let of = || {
-            let places = places_of(&sequences, &catalogue, |people| people > 4, Draws::new(1));
+            let directions = Directions::of(&sequences, 300, &[&|people| people > 4], Draws::new(1));
+            let places = places_of(&sequences, &catalogue, &directions, Draws::new(1));
             Clusters::of(&places, &people_of(&sequences, 300), Draws::new(1), &Progress::silent()).unwrap()
         };
         let clusters = of();

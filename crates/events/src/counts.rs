@@ -31,6 +31,9 @@ pub(crate) struct Reach {
     pub(crate) across: bool,
 }
 
+/// Pairs of people's whole histories.
+pub(crate) const ACROSS: Reach = Reach { lags: 150, ordered: false, across: true };
+
 /// For each item, the items that go with it and how strongly: compressed rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Companions {
@@ -71,7 +74,7 @@ impl Companions {
         parts: Parts,
         enough: &(dyn Fn(usize) -> bool + Sync),
     ) -> Vec<Companions> {
-        let pairs = Pairs::of(sequences, items, reach, parts);
+        let mut pairs = Pairs::of(sequences, items, reach, parts);
         let counts = if reach.across { pairs.of_each_item() } else { Vec::new() };
         let chance: Vec<Option<Chance>> =
             parts.sets.iter().map(|set| reach.across.then(|| Chance::of(&counts, set))).collect();
@@ -184,6 +187,51 @@ impl Companions {
     }
 }
 
+/// Items of this share of all events are to have lifts.
+const LIFTED: f64 = 0.7;
+
+/// For each item, those that it shares more people with than chance would bring: ln(people / people by chance), which counts
+/// the more the more pairs both items have (the root of the geometric mean), so that rare items do not decide everything.
+/// Pairs are of people's whole histories, and counted as [`Companions`] are.
+///
+/// How many people must share a pair is the first of `enough` by which the items of most events have any; else the last.
+pub(crate) fn lifts(
+    sequences: &Sequences,
+    items: usize,
+    enough: &[&(dyn Fn(usize) -> bool + Sync)],
+) -> Vec<Vec<(u32, f32)>> {
+    let (of_user, sets) = (vec![0; sequences.users()], [vec![true]]);
+    let parts = Parts { of_user: &of_user, sets: &sets, weight: 1.0 };
+    let mut pairs = Pairs::of(sequences, items, ACROSS, parts);
+    let chance = Chance::of(&pairs.of_each_item(), &sets[0]);
+    let mut lifts = Vec::new();
+    for enough in enough {
+        let shared = pairs.shared(&sets, &|_, _, _, people| enough(people)).remove(0);
+        lifts = lifts_of(&shared, items, &chance);
+        let lifted = sequences.item.iter().filter(|item| !lifts[**item as usize].is_empty()).count();
+        if lifted as f64 >= LIFTED * sequences.events() as f64 {
+            break;
+        }
+    }
+    lifts
+}
+
+/// The lifts of pairs `(from, to, people)`.
+fn lifts_of(shared: &[(u32, u32, u32)], items: usize, chance: &Chance) -> Vec<Vec<(u32, f32)>> {
+    let mut lifts = vec![Vec::new(); items];
+    let mean = chance.total / items.max(1) as f64;
+    for (from, to, people) in shared.iter().copied() {
+        let sure = f64::from(people) - f64::from(people).sqrt();
+        let weight = (chance.sums[from as usize] * chance.sums[to as usize]).sqrt() / mean;
+        let lift = ((sure / chance.people(from, to)).ln() * weight.sqrt()) as f32;
+        if lift > 0.0 {
+            lifts[from as usize].push((to, lift));
+            lifts[to as usize].push((from, lift));
+        }
+    }
+    lifts
+}
+
 /// Pairs of people above this multiple of what chance brings are kept of those across sessions.
 const ABOVE_CHANCE: f64 = 1.5;
 
@@ -204,8 +252,12 @@ impl Chance {
         Chance { total: sums.iter().sum(), sums }
     }
 
+    fn people(&self, from: u32, to: u32) -> f64 {
+        self.sums[from as usize] * self.sums[to as usize] / self.total
+    }
+
     fn is_exceeded(&self, from: u32, to: u32, people: usize) -> bool {
-        people as f64 > ABOVE_CHANCE * (self.sums[from as usize] * self.sums[to as usize] / self.total)
+        people as f64 > ABOVE_CHANCE * self.people(from, to)
     }
 }
 
@@ -282,7 +334,7 @@ impl Pairs {
 
     /// For each set, the pairs `(from, to, people)` that are kept, ascending.
     fn shared(
-        mut self,
+        &mut self,
         sets: &[Vec<bool>],
         keeps: &(dyn Fn(usize, u32, u32, usize) -> bool + Sync),
     ) -> Vec<Vec<(u32, u32, u32)>> {
@@ -385,6 +437,22 @@ mod tests {
         assert_eq!(items, [1, 2]);
         assert!((shares[0] - sure(3.0) / sum).abs() < 1e-6 && (shares[1] - sure(2.0) / sum).abs() < 1e-6);
         assert!(near.is_sound(4) && !near.is_sound(3));
+    }
+
+    #[test]
+    fn lifts_say_how_much_more_often_than_by_chance_enough_people_share_pairs() {
+        let (a, b): (&[&[u32]], &[&[u32]]) = (&[&[0], &[1]], &[&[2, 3]]);
+        let users: Vec<&[&[u32]]> = (0..24).map(|user| if user % 2 == 0 { a } else { b }).collect();
+        let sequences = sequences(&users);
+        let (many, some) = (|people: usize| people >= 20, |people: usize| people >= 12);
+        assert!(lifts(&sequences, 4, &[&many]).iter().all(Vec::is_empty));
+        // Each item has 12 of 48 ends of pairs, so chance brings 12 · 12 / 48 people together; 12 are, less a deviation.
+        let expected = ((12.0 - 12f32.sqrt()) / 3.0).ln();
+        let found = lifts(&sequences, 4, &[&many, &some]);
+        for (item, other) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+            assert!(matches!(found[item][..], [(to, lift)] if to == other && (lift - expected).abs() < 1e-6));
+        }
+        assert_eq!(found, lifts(&sequences, 4, &[&some, &|_| true]));
     }
 
     #[test]

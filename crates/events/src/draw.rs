@@ -17,8 +17,10 @@ use twinmart_nets::exponential::softmax_rows;
 use twinmart_nets::matrix::{add, linear, multiply_add, rows, rows_mut};
 use twinmart_tables::Stream;
 
-/// Users that go in step.
+/// Users that go in step, at most, and the events that they have together, about: the longest histories go in small company,
+/// so that no thread has most of the work.
 const BLOCK: usize = 32;
+const EVENTS_OF_BLOCK: usize = 8_192;
 /// Events of one history, at most.
 const MOST_EVENTS: usize = 100_000;
 
@@ -58,13 +60,38 @@ struct NewUser<'a> {
     stream: &'a mut Stream,
 }
 
+impl NewUser<'_> {
+    /// Events that are planned.
+    fn planned(&self) -> usize {
+        self.plan.size.map_or(0, |(_, events)| events)
+    }
+}
+
 /// Users in the order in which they are drawn: the longest histories first, each beside others as long, so that the users of
 /// a block go most of the way together.
 fn by_length<'a>(plans: &'a [Plan], streams: &'a mut [Stream]) -> Vec<NewUser<'a>> {
     let users = plans.iter().zip(streams).enumerate();
     let mut users: Vec<_> = users.map(|(number, (plan, stream))| NewUser { number, plan, stream }).collect();
-    users.sort_by_key(|user| Reverse(user.plan.size.map_or(0, |(_, events)| events)));
+    users.sort_by_key(|user| Reverse(user.planned()));
     users
+}
+
+/// Users who go in step.
+fn blocks<'u, 'a>(mut users: &'u mut [NewUser<'a>]) -> Vec<&'u mut [NewUser<'a>]> {
+    let mut blocks = Vec::new();
+    while !users.is_empty() {
+        let mut events = 0;
+        let fits = users.iter().take(BLOCK).take_while(|user| {
+            let fits = events < EVENTS_OF_BLOCK;
+            events += user.planned();
+            fits
+        });
+        let count = fits.count();
+        let (block, rest) = users.split_at_mut(count);
+        blocks.push(block);
+        users = rest;
+    }
+    blocks
 }
 
 /// A history that is being drawn.
@@ -159,7 +186,7 @@ impl EventModel {
         let network =
             Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights: &self.weights, items: &items };
         let mut users = by_length(plans, streams);
-        let blocks = users.par_chunks_mut(BLOCK).with_max_len(1);
+        let blocks = blocks(&mut users).into_par_iter().with_max_len(1);
         let mut drawn: Vec<(usize, Observed)> =
             blocks.flat_map_iter(|users| self.draw_block(&network, observed, users)).collect();
         drawn.sort_unstable_by_key(|(user, _)| *user);
@@ -438,16 +465,33 @@ fn odds_of(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {
     odds
 }
 
+/// Odds that are added up before a position is looked for among them.
+const TOGETHER: usize = 64;
+
 /// A position drawn by odds, which need not sum to one.
 fn pick(odds: &[f32], stream: &mut Stream) -> usize {
-    let total: f32 = odds.iter().sum();
-    let mut place = stream.random::<f32>() * total;
-    for (position, odds) in odds.iter().enumerate() {
-        place -= odds;
-        if place < 0.0 {
-            return position;
+    let sums: Vec<f32> = odds.chunks(TOGETHER).map(sum).collect();
+    let mut place = stream.random::<f32>() * sums.iter().sum::<f32>();
+    for (sum, (number, odds)) in sums.iter().zip(odds.chunks(TOGETHER).enumerate()) {
+        if place >= *sum {
+            place -= sum;
+            continue;
+        }
+        for (position, odds) in odds.iter().enumerate() {
+            place -= odds;
+            if place < 0.0 {
+                return number * TOGETHER + position;
+            }
         }
     }
     // Only rounding leads here: the last that is possible.
     odds.iter().rposition(|o| *o > 0.0).unwrap_or(0)
+}
+
+/// The sum of some numbers, eight side by side.
+fn sum(numbers: &[f32]) -> f32 {
+    let (chunks, rest) = numbers.as_chunks::<8>();
+    let mut sums = [0f32; 8];
+    chunks.iter().for_each(|chunk| add(&mut sums, chunk));
+    sums.iter().chain(rest).sum()
 }

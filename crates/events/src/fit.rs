@@ -170,7 +170,7 @@ impl Groundwork {
         let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
         let season = |event: &i64| clock.as_ref().map_or(0, |c| c.moment(*event).season);
         let season = sequences.time.iter().map(season).collect();
-        let places = places_of(sequences, &catalogue, |people| threshold.allows(people), fitting.draws);
+        let places = places_of(sequences, &catalogue, &summary.directions, fitting.draws);
         let likeness = likeness_of(&catalogue);
         let (mut catalogue, mut clusters) = (catalogue, None);
         if catalogue.items() > aim.at_once {

@@ -18,14 +18,14 @@ use twinmart_nets::exponential::softmax_rows;
 use twinmart_nets::matrix::{add, dot, multiply, multiply_add, rows, rows_mut};
 
 /// Items of a catalogue whose choices are among all at once, at most.
-pub(crate) const MOST_AT_ONCE: usize = 20_000;
-/// Items that a history brings to mind, at most, in larger catalogues.
+pub(crate) const MOST_AT_ONCE: usize = 1_000;
+/// Items that a history brings to mind, at most.
 const MOST_CANDIDATES: usize = 512;
 
 impl Sizes {
     /// What a history brings to mind before its first event.
     pub(crate) fn recall(&self) -> Recall {
-        Recall::new(self.items, if self.clusters == 0 { usize::MAX } else { MOST_CANDIDATES })
+        Recall::new(self.items, MOST_CANDIDATES)
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Care {
     pub tastes: usize,
     /// Share of itself that a weight loses with each step, relative to the rate.
     pub decay: f32,
+    /// Share of the way back to where its place puts it that an item's vector goes with each step, relative to the rate: what
+    /// an item has of its own is soon that of its people.
+    pub pull: f32,
     /// Share of the held-out loss by which weights must be better to replace those of an earlier epoch: what brings less
     /// than that brings it by knowing single people.
     pub worth: f64,
@@ -65,7 +68,7 @@ pub struct Care {
 
 impl Default for Care {
     fn default() -> Care {
-        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 50, tastes: 12, decay: 0.05, worth: 0.01 }
+        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 50, tastes: 48, decay: 0.05, pull: 10.0, worth: 0.01 }
     }
 }
 
@@ -223,6 +226,7 @@ pub(crate) fn learn(
     let mut gradients = vec![vec![0f32; lesson.layout.dense]; PARTS + 1];
     let own = lesson.clusters.map_or(0, |_| lesson.sizes.items + 1);
     let mut own = vec![ItemSlopes::new(own, lesson.layout.width); PARTS + 1];
+    let placed = first[lesson.layout.own.clone()].to_vec();
     let resumed = State::resume(checkpoint, first.len(), fitting.steps);
     let mut state = resumed.unwrap_or_else(|| State::new(first, RATES.rate));
     let deadline = checkpoint.deadline(fitting.deadline);
@@ -243,6 +247,7 @@ pub(crate) fn learn(
             let warm = ((state.adam.steps + 1) as f32 / WARM_UP as f32).min(1.0);
             let rates = Rates { rate: state.rate * warm, decay: fitting.care.decay, ..RATES };
             let streams = |part: u64| family.row((number as u64) << 8 | part);
+            state.adam.pull(lesson.layout.own.start, &placed, fitting.care.pull * rates.rate);
             lesson.step(&decoder, &mut state.adam, (&mut gradients, &mut own), batch, (fitting.care, rates), streams);
             state.batches = number + 1;
             let moved = task.advance(batch.iter().map(|w| (w.places.end - w.asked) as u64).sum());

@@ -9,6 +9,7 @@ mod clustered;
 mod clusters;
 mod cost;
 mod counts;
+mod directions;
 mod draw;
 mod fit;
 mod items;

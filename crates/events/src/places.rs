@@ -1,42 +1,42 @@
-//! Where items lie: near those that the same users choose, and near those that have the same marks.
+//! Where items lie: near those that the same people choose, and near those that have the same marks.
 //!
-//! A place has two parts, both of the few directions that explain most (see [`WeightedSets`]): where the item sets of its
-//! users put an item, which says the more the more users there are, and where its marks put it.
+//! A place has two parts: where the item lies by what its people choose besides (see [`Directions`]), which says the more the
+//! more people there are, and where its marks put it (see [`WeightedSets`]).
 
 use crate::catalogue::Catalogue;
+use crate::directions::{DIRECTIONS, Directions};
 use crate::sequences::Sequences;
 use crate::summary::item_sets;
 use crate::taste::{WeightedSets, normal};
 use twinmart_nets::matrix::{dot, linear};
 use twinmart_tables::{Draws, Stream};
 
-/// Numbers of an item's place: by its users and by its marks.
-const BY_USERS: usize = 16;
+/// Numbers of an item's place by its marks.
 const BY_MARKS: usize = 32;
-/// Numbers of a place.
-pub(crate) const WIDTH: usize = BY_USERS + BY_MARKS;
-/// Users at which both parts count the same.
+/// Numbers of a place: by people and by marks.
+pub(crate) const WIDTH: usize = DIRECTIONS + BY_MARKS;
+/// People at which both parts count the same.
 const DOUBT: f32 = 10.0;
 
-/// The places of all items, `[items, WIDTH]`. An item that too few people chose lies where its marks are, so that no person
-/// decides where.
+/// The places of all items, `[items, WIDTH]`.
 pub(crate) fn places_of(
     sequences: &Sequences,
     catalogue: &Catalogue,
-    enough: impl Fn(usize) -> bool,
+    directions: &Directions,
     draws: Draws,
 ) -> Vec<f32> {
     let items = catalogue.items();
     let people = people_of(sequences, items);
-    let mut stream = draws.stream("events.directions");
-    let by_users = WeightedSets::of(item_sets(sequences), items).places(BY_USERS, &mut stream);
     let marks = (0..items).map(|item| catalogue.of(item).to_vec()).collect();
+    let mut stream = draws.stream("events.marks");
     let by_marks = WeightedSets::of(marks, catalogue.kinds()).tastes(BY_MARKS, &mut stream);
     let mut places = vec![0f32; items * WIDTH];
     for (item, place) in places.chunks_exact_mut(WIDTH).enumerate() {
-        let sure = if enough(people[item]) { people[item] as f32 / (people[item] as f32 + DOUBT) } else { 0.0 };
-        let (own, other) = place.split_at_mut(BY_USERS);
-        write_scaled(own, &by_users[item * BY_USERS..][..BY_USERS], sure);
+        let by_people = directions.place(item);
+        let is_known = by_people.iter().any(|x| *x != 0.0);
+        let sure = if is_known { people[item] as f32 / (people[item] as f32 + DOUBT) } else { 0.0 };
+        let (own, other) = place.split_at_mut(DIRECTIONS);
+        write_scaled(own, &by_people, sure);
         write_scaled(other, &by_marks[item * BY_MARKS..][..BY_MARKS], 1.0 - sure / 2.0);
     }
     places

@@ -9,7 +9,7 @@
 //! Only items that anything points to have features, so the cost does not depend on the size of the catalogue.
 
 use crate::clusters::{Clusters, Popularity};
-use crate::counts::{Companions, Parts, Reach};
+use crate::counts::{self, Companions, Parts, Reach};
 use crate::likeness::Likeness;
 use crate::sequences::Sequences;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub(crate) const REACHES: [Reach; 4] = [
     Reach { lags: 1, ordered: true, across: false },
     Reach { lags: 5, ordered: false, across: false },
     Reach { lags: 60, ordered: false, across: false },
-    Reach { lags: 150, ordered: false, across: true },
+    counts::ACROSS,
 ];
 
 /// Position of the pairs across sessions.

@@ -1,5 +1,6 @@
 //! Histories in short: how many sessions and events, when they begin, and what taste. A plan of a new history has the same.
 
+use crate::directions::Directions;
 use crate::draw::Plan;
 use crate::fit::clock_of;
 use crate::learn::Care;
@@ -27,7 +28,12 @@ pub struct Summary {
     pub taste: Vec<f32>,
     /// See `taste`.
     pub tastes: Tastes,
+    /// In which directions items differ; tastes lie on the first of them.
+    pub(crate) directions: Directions,
 }
+
+/// People who must share a pair of items for it to say where these lie, where almost no pairs have as many as a value needs.
+const FEW: usize = 3;
 
 impl Summary {
     /// The short forms of some histories.
@@ -42,12 +48,25 @@ impl Summary {
         let groups = (sequences.users() / care.people.max(1)).clamp(1, 64);
         let sets = WeightedSets::of(item_sets(sequences), items);
         let dimensions = care.tastes.min(items / 4).min(sequences.users() / 20);
-        let taste = sets.tastes(dimensions.max(1), &mut draws.stream("events.taste"));
+        let directions = Directions::of(
+            sequences,
+            items,
+            &[
+                &|people| threshold.allows(people / 4),
+                &|people| threshold.allows(people / 2),
+                &|people| threshold.allows(people),
+                &|people| people >= FEW,
+                &|people| people >= 2,
+            ],
+            draws,
+        );
+        let taste = sets.tastes_on(&directions.first(dimensions.max(1)), dimensions.max(1));
         let (group, groups) = alike(&sets, groups, draws, progress)?;
         let tastes = Tastes::of(&taste, dimensions.max(1), &group, groups, |people| people >= 20);
         Ok(Summary {
             taste,
             tastes,
+            directions,
             sessions: of(&|user| sequences.sessions(user)),
             events: of(&|user| sequences.of_user(user).len()),
             season: of(&season),

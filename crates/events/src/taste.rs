@@ -1,8 +1,9 @@
-//! What users like, in a few numbers: where their item sets lie in the space that explains most of all item sets.
+//! What users like, in a few numbers: where their item sets lie in a space of few directions.
 //!
-//! Sets are weighted by ln(users / users of the item) and put on a few axes (Halko, Martinsson & Tropp, "Finding structure with
-//! randomness", 2011, algorithm 4.4: subspace iteration), which span the largest singular vectors. New tastes are drawn
-//! group by group from normal distributions, so that nobody's own taste is kept.
+//! Sets are weighted by ln(users / users of the item) and put on axes: those that [`crate::directions::Directions`] finds, or, for
+//! sets that are nobody's, those that span the largest singular vectors (Halko, Martinsson & Tropp, "Finding structure with
+//! randomness", 2011, algorithm 4.4: subspace iteration). New tastes are drawn group by group from normal distributions, so
+//! that nobody's own taste is kept.
 
 use rand::Rng;
 use rayon::prelude::*;
@@ -72,25 +73,17 @@ impl WeightedSets {
         axes
     }
 
-    /// Tastes, `[users, dimensions]`, each of length √dimensions; zeros for users without items.
+    /// Where sets lie in the space that explains most of all of them, `[sets, dimensions]`; see [`WeightedSets::tastes_on`].
     pub(crate) fn tastes(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
-        let mut tastes = self.project(&self.axes(dimensions, stream), dimensions);
-        tastes.chunks_exact_mut(dimensions).for_each(scale);
-        tastes
+        self.tastes_on(&self.axes(dimensions, stream), dimensions)
     }
 
-    /// Where items lie, `[items, dimensions]`, each direction as long as what it explains of all sets.
-    pub(crate) fn places(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
-        let mut axes = self.axes(dimensions, stream);
-        let mut lengths = vec![0f64; dimensions];
-        for place in self.project(&axes, dimensions).chunks_exact(dimensions) {
-            lengths.iter_mut().zip(place).for_each(|(l, x)| *l += f64::from(*x).powi(2));
-        }
-        let lengths: Vec<f32> = lengths.into_iter().map(|l| l.sqrt() as f32).collect();
-        for axis in axes.chunks_exact_mut(dimensions) {
-            axis.iter_mut().zip(&lengths).for_each(|(x, length)| *x *= length);
-        }
-        axes
+    /// Where sets lie on axes `[items, dimensions]`: `[sets, dimensions]`, each of length √dimensions; zeros for sets without
+    /// items, or whose items lie nowhere.
+    pub(crate) fn tastes_on(&self, axes: &[f32], dimensions: usize) -> Vec<f32> {
+        let mut tastes = self.project(axes, dimensions);
+        tastes.chunks_exact_mut(dimensions).for_each(scale);
+        tastes
     }
 }
 
@@ -104,7 +97,7 @@ fn scale(row: &mut [f32]) {
 }
 
 /// Makes the columns of `[rows, columns]` orthonormal, one after the other (Gram & Schmidt, twice).
-fn orthonormal(matrix: &mut [f32], columns: usize) {
+pub(crate) fn orthonormal(matrix: &mut [f32], columns: usize) {
     for column in 0..columns {
         for _ in 0..2 {
             let mut shares = vec![0f64; column];

@@ -14,8 +14,8 @@ const ITEMS: u32 = 40;
 const STEPS: u64 = 10;
 /// Rounds of grouping users, in a fit to predict.
 const GROUPING: u64 = 15;
-/// How often a whole fit moves on: its steps, the beginning of the calibration, its eight rounds.
-const MOVES: u64 = STEPS + 1 + 8;
+/// How often a whole fit moves on: its steps, the beginning of the calibration, its twelve rounds.
+const MOVES: u64 = STEPS + 1 + 12;
 
 /// Raises the flag at a certain move, and remembers what it heard.
 struct Stopping {

@@ -91,6 +91,15 @@ impl Adam {
         true
     }
 
+    /// Takes the parameters from `start` on a `share` of the way to `anchor`, as a decay that has another end than zero
+    /// (Li, Grandvalet & Davoine, "Explicit inductive bias for transfer learning", 2018, L²-SP).
+    pub fn pull(&mut self, start: usize, anchor: &[f32], share: f32) {
+        let weights = self.weights[start..][..anchor.len()].par_chunks_mut(CHUNK);
+        weights.zip(anchor.par_chunks(CHUNK)).for_each(|(weights, anchor)| {
+            weights.iter_mut().zip(anchor).for_each(|(w, a)| *w += share * (a - *w));
+        });
+    }
+
     fn change_all(&mut self, gradient: &[f32], change: &Change, keep: f32) {
         let end = gradient.len();
         let weights = (self.weights[..end].par_chunks_mut(CHUNK), self.average[..end].par_chunks_mut(CHUNK));
@@ -167,6 +176,14 @@ mod tests {
             assert!(adam.step(&gradient, RATES));
         }
         assert!(adam.average.iter().zip(target).all(|(w, t)| (w - t).abs() < 1e-2), "{:?}", adam.average);
+    }
+
+    #[test]
+    fn a_pull_moves_some_parameters_towards_their_anchor() {
+        let mut adam = Adam::new(vec![1.0, 2.0, 3.0, 4.0]);
+        adam.pull(1, &[0.0, 4.0], 0.25);
+        assert_eq!(adam.weights, [1.0, 1.5, 3.25, 4.0]);
+        assert_eq!((adam.steps, &adam.average[..]), (0, &[1.0, 2.0, 3.0, 4.0][..]));
     }
 
     #[test]
