@@ -2,8 +2,8 @@
 //!
 //! Directions are the largest eigenvectors of how much more often than by chance pairs of items meet, as logarithms (factors
 //! of positive pointwise mutual information: Levy & Goldberg, "Neural word embedding as implicit matrix factorization", 2014).
-//! Only pairs that enough people share say anything, so nobody decides where an item lies. The singular vectors of people's
-//! item sets would: histories that are drawn from these come too near to the people whose sets they are.
+//! Only pairs that enough people share say anything; in sparse data, where hardly any have as many as a value needs, two
+//! people may be enough. Histories drawn from the singular vectors of people's item sets come too near to these people.
 
 use crate::counts::lifts;
 use crate::sequences::Sequences;
