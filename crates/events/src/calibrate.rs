@@ -147,8 +147,14 @@ fn real_choices<'m>(
     let layout = Layout::new(&model.sizes);
     let decoder = Decoder::new(model.sizes.decoder);
     let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
-    let network =
-        Network { sizes: &model.sizes, layout: &layout, decoder: &decoder, weights: &model.weights, items: &items };
+    let network = Network {
+        sizes: &model.sizes,
+        layout: &layout,
+        decoder: &decoder,
+        weights: &model.weights,
+        items: &items,
+        rhythm: &model.rhythm,
+    };
     let of_user = |user: &usize| {
         let windows: Vec<Window> = windows_of_user(people.sequences, *user, EVENTS_OF_USER).collect();
         choices(&network, people, &|user| memory(user), &windows)

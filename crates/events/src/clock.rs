@@ -161,6 +161,23 @@ impl Clock {
         inside as f32 / (last - first + 1) as f32
     }
 
+    /// Days of the window after that of a moment.
+    pub(crate) fn days_after(&self, time: i64) -> i64 {
+        self.last_day - time.div_euclid(DAY)
+    }
+
+    /// How busy the days of a class after `from` are together, a usual day of the window being 1 and those beyond it 0, relative
+    /// to how many days the class has.
+    pub(crate) fn busy(&self, from: i64, class: usize) -> f32 {
+        let (first, last) = day_classes(self.last_day - self.first_day)[class];
+        let today = from.div_euclid(DAY) - self.first_day;
+        let inside = |day: i64| usize::try_from(today + day).unwrap_or(0).min(self.busy.len());
+        let sum: f32 = self.busy[inside(first)..inside(last + 1)].iter().sum();
+        let usual = self.busy.iter().sum::<f32>() / self.busy.len() as f32;
+        let share = self.share_inside(from, class);
+        (sum / ((last - first + 1) as f32 * usual.max(1e-9))).max(1e-6 * share)
+    }
+
     /// The latest moment of the window.
     pub(crate) fn end(&self) -> i64 {
         self.end

@@ -115,10 +115,14 @@ impl Clustered<'_> {
             let is_empty = taken.items[cluster] as usize == self.clusters.members(cluster).len();
             *odds = if is_empty { NEVER } else { *odds + (1.0 - taken.share[cluster]).max(LEAST_LEFT).ln() };
         }
-        odds.extend(candidates.rows().map(|(item, features)| {
-            let learned = centres[self.clusters.of_item(item)] + self.bias()[item];
-            learned + gates[FEATURES] * lifts[item] + dot(&gates[..FEATURES], features)
-        }));
+        odds.extend(
+            candidates
+                .items
+                .iter()
+                .map(|item| *item as usize)
+                .map(|item| centres[self.clusters.of_item(item)] + self.bias()[item] + gates[FEATURES] * lifts[item]),
+        );
+        candidates.add_features(gates, &mut odds[centres.len()..]);
         add_products(&mut odds[centres.len()..], q, self.own(), &candidates.items);
         let leaves = odds.len();
         softmax_rows(odds, leaves);

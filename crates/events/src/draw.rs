@@ -6,6 +6,7 @@ use crate::layout::{Course, GATES, Head, Known, Layout};
 use crate::model::EventModel;
 use crate::pass::{Chosen, Network};
 use crate::recall::{Candidates, Recall};
+use crate::rhythm::most_events;
 use crate::steps::{
     EVENT_CLASSES, HOURS, NEW, SAME, STOP, Step, WEEKDAYS, days_of, event_class, events_of_class, place_class,
 };
@@ -13,7 +14,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use twinmart_nets::decoder::{Cache, Decoder, silu};
-use twinmart_nets::exponential::softmax_rows;
+use twinmart_nets::exponential::{softmax, softmax_rows};
 use twinmart_nets::matrix::{add, linear, multiply_add, rows, rows_mut};
 use twinmart_tables::Stream;
 
@@ -137,30 +138,13 @@ impl Drawing<'_> {
         Course { sessions, events, left: self.plan.size.map(left) }
     }
 
-    /// Rules out what the plan or the end of the window do not allow.
-    fn allow(&self, odds: &mut [f32], clock: Option<&Clock>) {
-        // Without a plan, what lies beyond the window is the end.
-        let Some((sessions, _)) = self.course().left else { return };
-        let only = |odds: &mut [f32], arrival: usize| {
-            odds.fill(0.0);
-            odds[arrival] = 1.0;
-        };
-        if self.left > 0 {
-            return only(odds, SAME);
-        }
-        if sessions == 0 {
-            return only(odds, STOP);
-        }
-        (odds[SAME], odds[STOP]) = (0.0, 0.0);
-        if let Some(clock) = clock {
-            for (arrival, odds) in odds.iter_mut().enumerate() {
-                if let Some(class) = days_of(arrival) {
-                    *odds *= clock.share_inside(self.time, class);
-                }
-            }
-        }
-        if odds.iter().all(|o| *o <= 1e-20) {
-            odds[NEW] = 1.0;
+    /// How the history goes on where its plan says it.
+    fn planned_arrival(&self) -> Option<usize> {
+        let (sessions, events) = self.plan.size?;
+        match self.events.last() {
+            None => Some(if events > 0 { NEW } else { STOP }),
+            Some(_) if self.left > 0 => Some(SAME),
+            Some(last) => (last.session as usize + 1 >= sessions).then_some(STOP),
         }
     }
 }
@@ -183,8 +167,14 @@ impl EventModel {
         let layout = Layout::new(&self.sizes);
         let decoder = Decoder::new(self.sizes.decoder);
         let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), &self.weights);
-        let network =
-            Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights: &self.weights, items: &items };
+        let network = Network {
+            sizes: &self.sizes,
+            layout: &layout,
+            decoder: &decoder,
+            weights: &self.weights,
+            items: &items,
+            rhythm: &self.rhythm,
+        };
         let mut users = by_length(plans, streams);
         let blocks = blocks(&mut users).into_par_iter().with_max_len(1);
         let mut drawn: Vec<(usize, Observed)> =
@@ -264,9 +254,9 @@ impl EventModel {
 
     /// Draws how each history goes on, and when; false for those that end.
     fn draw_arrivals(&self, network: &Network, alive: &mut [Drawing], states: &[f32]) -> Vec<bool> {
-        let mut odds = odds_of(&network.layout.next, network.weights, states, network.layout.width);
-        let goes_on = alive.iter_mut().zip(odds.chunks_exact_mut(self.sizes.arrivals)).map(|(drawing, odds)| {
-            let arrival = self.draw_arrival(drawing, odds)?;
+        let mut scores = head_scores(&network.layout.next, network.weights, states, network.layout.width);
+        let goes_on = alive.iter_mut().zip(scores.chunks_exact_mut(self.sizes.arrivals)).map(|(drawing, scores)| {
+            let arrival = self.draw_arrival(drawing, scores)?;
             let when = self.draw_when(drawing, arrival)?;
             self.begin_event(drawing, arrival, when);
             Some(())
@@ -275,12 +265,20 @@ impl EventModel {
     }
 
     /// How a history goes on; `None` where it ends.
-    fn draw_arrival(&self, drawing: &mut Drawing, odds: &mut [f32]) -> Option<usize> {
-        if drawing.events.is_empty() {
-            return drawing.plan.size.is_none_or(|(_, events)| events > 0).then_some(NEW);
-        }
-        drawing.allow(odds, self.clock.as_ref());
-        let arrival = pick(odds, drawing.stream);
+    fn draw_arrival(&self, drawing: &mut Drawing, scores: &mut [f32]) -> Option<usize> {
+        let arrival = drawing.planned_arrival().unwrap_or_else(|| {
+            if drawing.events.is_empty() {
+                return NEW;
+            }
+            match drawing.course().left {
+                // Without a plan, what lies beyond the window is the end.
+                None => self.rhythm.add_to_arrivals(scores),
+                Some((sessions, _)) => {
+                    self.rhythm.add_to_planned_arrivals(scores, self.clock.as_ref(), drawing.time, sessions);
+                }
+            }
+            pick(odds_among(scores), drawing.stream)
+        });
         (arrival != STOP && drawing.events.len() < MOST_EVENTS).then_some(arrival)
     }
 
@@ -376,17 +374,22 @@ impl EventModel {
 
     /// How many events new sessions have, where there is a plan.
     fn draw_sizes(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
-        let odds = odds_of(&network.layout.size, network.weights, x, network.layout.width);
-        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(EVENT_CLASSES)) {
+        let mut scores = head_scores(&network.layout.size, network.weights, x, network.layout.width);
+        for (drawing, scores) in alive.iter_mut().zip(scores.chunks_exact_mut(EVENT_CLASSES)) {
             if drawing.step.arrival == SAME {
                 continue;
             }
             if let Some((sessions, events)) = drawing.course().left {
-                let class = pick(odds, drawing.stream).max(1);
-                let size = drawing.stream.random_range(events_of_class(class));
-                // Every later session has an event, and the last one all that are left.
-                let most = events.saturating_sub(sessions.saturating_sub(1)).max(1);
-                drawing.left = if sessions <= 1 { most } else { size.min(most) } - 1;
+                let most = most_events(events, sessions);
+                let size = match sessions {
+                    0 | 1 => most,
+                    _ => {
+                        self.rhythm.add_to_sizes(scores, events, sessions);
+                        let class = events_of_class(pick(odds_among(scores), drawing.stream));
+                        drawing.stream.random_range(class.start..class.end.min(most + 1))
+                    }
+                };
+                drawing.left = size - 1;
                 drawing.step.left = event_class(drawing.left + 1);
             }
         }
@@ -463,6 +466,13 @@ fn odds_of(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {
     let mut odds = head_scores(head, weights, x, width);
     softmax_rows(&mut odds, head.bias.len());
     odds
+}
+
+/// Turns the scores of one choice into odds; what is ruled out gets none at all.
+fn odds_among(scores: &mut [f32]) -> &[f32] {
+    softmax(scores);
+    scores.iter_mut().filter(|odds| **odds < 1e-30).for_each(|odds| *odds = 0.0);
+    scores
 }
 
 /// Odds that are added up before a position is looked for among them.

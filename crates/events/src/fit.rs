@@ -21,8 +21,9 @@ use crate::pass::People;
 use crate::places::{people_of, places_of, projected};
 use crate::recall::Memory;
 use crate::resume::run_of;
+use crate::rhythm::Rhythm;
 use crate::sequences::Sequences;
-use crate::steps::arrivals;
+use crate::steps::{arrivals, steps_of};
 use crate::summary::Summary;
 use rand::{Rng, RngCore};
 use twinmart_nets::decoder::{Decoder, Shape};
@@ -142,6 +143,7 @@ struct Groundwork {
     /// How many times as many people must share a pair of items.
     people_of_pair: usize,
     clock: Option<Clock>,
+    rhythm: Rhythm,
     /// `[events]`
     season: Vec<usize>,
     /// `[items, WIDTH]` where items lie.
@@ -179,12 +181,16 @@ impl Groundwork {
             // What marks say is now in the items' places.
             catalogue = Catalogue::without_marks(catalogue.items());
         }
+        let arrivals = arrivals(clock.as_ref());
+        let steps = |user: usize| steps_of(sequences, clock.as_ref(), user);
+        let enough = |people: usize| threshold.allows(people);
+        let rhythm = Rhythm::of(sequences, clock.as_ref(), arrivals, &steps, &enough);
         let sizes = Sizes {
             decoder: shape,
             items: catalogue.items(),
             marks: catalogue.kinds(),
             clusters: clusters.as_ref().map_or(0, Clusters::count),
-            arrivals: arrivals(clock.as_ref()),
+            arrivals,
             gaps: SECOND_CLASSES,
             actions: sequences.action.iter().max().map_or(1, |a| *a as usize + 1),
             seasons: clock.as_ref().map_or(1, Clock::seasons),
@@ -198,6 +204,7 @@ impl Groundwork {
             threshold,
             people_of_pair,
             clock,
+            rhythm,
             season,
             places,
             catalogue,
@@ -233,6 +240,7 @@ impl Groundwork {
             sizes: &self.sizes,
             layout,
             people,
+            rhythm: &self.rhythm,
             catalogue: &self.catalogue,
             clusters: self.clusters.as_ref(),
             folds: &self.folds,
@@ -245,6 +253,7 @@ impl Groundwork {
         EventModel {
             sizes: self.sizes.clone(),
             clock: self.clock.clone(),
+            rhythm: self.rhythm.clone(),
             catalogue: self.catalogue.clone(),
             clusters: self.clusters.clone(),
             tastes: summary.tastes.clone(),

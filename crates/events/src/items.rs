@@ -16,6 +16,7 @@ use crate::slopes::ItemSlopes;
 use std::borrow::Cow;
 use twinmart_nets::exponential::softmax_rows;
 use twinmart_nets::matrix::{add, dot, multiply, multiply_add, rows, rows_mut};
+use twinmart_nets::vectorized;
 
 /// Items of a catalogue whose choices are among all at once, at most.
 pub(crate) const MOST_AT_ONCE: usize = 1_000;
@@ -235,9 +236,23 @@ impl Candidates {
         self.items.iter().map(|item| *item as usize).zip(self.features.chunks_exact(FEATURES))
     }
 
+    /// Adds to each item's score what its features say, `gates` being their weights.
+    pub(crate) fn add_features(&self, gates: &[f32], scores: &mut [f32]) {
+        add_weighted(scores, gates, self.features.as_chunks().0);
+    }
+
     /// The features of an item, where anything points to it.
     pub(crate) fn of_item(&self, item: u32) -> Option<&[f32]> {
         self.rows().find(|(candidate, _)| *candidate == item as usize).map(|(_, features)| features)
+    }
+}
+
+vectorized! {
+    /// Adds features, each times its weight, to the score of their item.
+    fn add_weighted<'a>(scores: &'a mut [f32], weights: &'a [f32], features: &'a [[f32; FEATURES]]) {
+        for (score, features) in scores.iter_mut().zip(features) {
+            *score += dot(&weights[..FEATURES], features);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::layout::{Layout, Sizes};
 use crate::pass::{Learning, Losses, Network, People, Window, pass};
 use crate::recall::Memory;
 use crate::resume::State;
+use crate::rhythm::Rhythm;
 use crate::sequences::Sequences;
 use crate::slopes::ItemSlopes;
 use rand::Rng;
@@ -103,6 +104,7 @@ pub(crate) struct Lesson<'a> {
     pub(crate) sizes: &'a Sizes,
     pub(crate) layout: &'a Layout,
     pub(crate) people: People<'a>,
+    pub(crate) rhythm: &'a Rhythm,
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) clusters: Option<&'a Clusters>,
     pub(crate) folds: &'a [usize],
@@ -160,7 +162,8 @@ impl Lesson<'_> {
     /// Losses of windows, nothing learned.
     fn look(&self, decoder: &Decoder, weights: &[f32], windows: &[Window]) -> Losses {
         let items = Items::new(self.layout, self.catalogue, self.clusters, weights);
-        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, items: &items };
+        let network =
+            Network { sizes: self.sizes, layout: self.layout, decoder, weights, items: &items, rhythm: self.rhythm };
         let parts: Vec<Losses> = runs(windows, BATCH / PARTS)
             .into_par_iter()
             .map(|run| pass(&network, &self.people, &self.memory(), run, None))
@@ -180,7 +183,8 @@ impl Lesson<'_> {
     ) -> Losses {
         let weights = &adam.weights;
         let items = Items::new(self.layout, self.catalogue, self.clusters, weights);
-        let network = Network { sizes: self.sizes, layout: self.layout, decoder, weights, items: &items };
+        let network =
+            Network { sizes: self.sizes, layout: self.layout, decoder, weights, items: &items, rhythm: self.rhythm };
         let places: usize = batch.iter().map(|w| w.places.end - w.asked).sum();
         let parts = runs(batch, places.div_ceil(PARTS));
         let losses: Vec<Losses> = parts

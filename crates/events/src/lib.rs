@@ -22,6 +22,7 @@ mod places;
 mod predict;
 mod recall;
 mod resume;
+mod rhythm;
 mod sequences;
 mod slopes;
 mod steps;

@@ -5,6 +5,7 @@ use crate::clock::{Clock, SECOND_CLASSES};
 use crate::clusters::Clusters;
 use crate::layout::{Layout, Sizes};
 use crate::recall::Memory;
+use crate::rhythm::Rhythm;
 use crate::steps::arrivals;
 use crate::taste::Tastes;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub struct Profiles {
 pub struct EventModel {
     pub(crate) sizes: Sizes,
     pub(crate) clock: Option<Clock>,
+    pub(crate) rhythm: Rhythm,
     pub(crate) catalogue: Catalogue,
     /// Of the items, where they are too many to choose among all at once.
     pub(crate) clusters: Option<Clusters>,
@@ -40,6 +42,7 @@ pub struct EventModel {
 pub struct Structure {
     sizes: Sizes,
     clock: Option<Clock>,
+    rhythm: Rhythm,
     catalogue: Catalogue,
     /// `[items]` the cluster of each, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -61,6 +64,7 @@ impl EventModel {
         let structure = Structure {
             sizes: self.sizes.clone(),
             clock: self.clock.clone(),
+            rhythm: self.rhythm.clone(),
             catalogue: self.catalogue.clone(),
             clusters: self.clusters.as_ref().map_or(Vec::new(), |clusters| clusters.of_items().to_vec()),
             tastes: self.tastes.clone(),
@@ -75,7 +79,7 @@ impl EventModel {
 
     /// The model that these parts are of; `None` where they contradict themselves or each other.
     pub fn from_parts(structure: Structure, mut numbers: Vec<f32>, places: &[u32]) -> Option<EventModel> {
-        let Structure { sizes, clock, catalogue, clusters, tastes, sharpness, steps, unfinished } = structure;
+        let Structure { sizes, clock, rhythm, catalogue, clusters, tastes, sharpness, steps, unfinished } = structure;
         let counts = [sizes.items, sizes.marks, sizes.arrivals, sizes.actions, sizes.seasons, sizes.taste];
         let fits = sizes.decoder.is_sound()
             && counts.iter().chain(&sizes.profile).all(|count| *count <= MOST_VALUES)
@@ -89,6 +93,7 @@ impl EventModel {
             && clusters.len() == if sizes.clusters == 0 { 0 } else { sizes.items }
             && (sizes.clusters == 0 || sizes.marks == 0)
             && (sizes.arrivals, sizes.gaps) == (arrivals(clock.as_ref()), SECOND_CLASSES)
+            && rhythm.is_sound(sizes.arrivals)
             && SHARPNESS.contains(&sharpness)
             && numbers.iter().all(|number| number.is_finite());
         let clusters = match sizes.clusters {
@@ -103,7 +108,19 @@ impl EventModel {
         let memory = Memory::restore(&numbers.split_off(weights), places, sizes.items, sizes.seasons)?;
         let memory = memory.in_clusters(clusters.as_ref());
         let weights = numbers;
-        Some(EventModel { sizes, clock, catalogue, clusters, tastes, memory, weights, sharpness, steps, unfinished })
+        Some(EventModel {
+            sizes,
+            clock,
+            rhythm,
+            catalogue,
+            clusters,
+            tastes,
+            memory,
+            weights,
+            sharpness,
+            steps,
+            unfinished,
+        })
     }
 
     /// Values of each field of the profiles it was learned with.
@@ -202,8 +219,14 @@ mod tests {
         let layout = Layout::new(&model.sizes);
         let decoder = Decoder::new(SHAPE);
         let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
-        let network =
-            Network { sizes: &model.sizes, layout: &layout, decoder: &decoder, weights: &model.weights, items: &items };
+        let network = Network {
+            sizes: &model.sizes,
+            layout: &layout,
+            decoder: &decoder,
+            weights: &model.weights,
+            items: &items,
+            rhythm: &model.rhythm,
+        };
         let profile = vec![vec![0; sequences.users()]];
         let taste = vec![0.0; sequences.users() * model.sizes.taste];
         let people = People { sequences, clock: None, profile: &profile, taste: &taste, strangers: false };

@@ -12,6 +12,7 @@ use crate::items::{Choice, Items, Part, PartSlopes, slopes_of_choices};
 use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
 use crate::learn::Care;
 use crate::recall::{Candidates, FEATURES, Memory, Recall, TRACE_LENGTH};
+use crate::rhythm::Rhythm;
 use crate::sequences::Sequences;
 use crate::slopes::ItemSlopes;
 use crate::steps::{EVENT_CLASSES, SAME, STOP, Step, days_of, steps_of};
@@ -57,6 +58,7 @@ pub(crate) struct Network<'a> {
     pub(crate) decoder: &'a Decoder,
     pub(crate) weights: &'a [f32],
     pub(crate) items: &'a Items<'a>,
+    pub(crate) rhythm: &'a Rhythm,
 }
 
 /// How a pass learns.
@@ -101,9 +103,19 @@ pub(crate) type Chosen = [f32; GATES + 1];
 /// A place that is asked what comes next.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
-    user: usize,
+    /// Number of the event before.
+    before: usize,
     /// How the next event came about; `None` at the end of the history.
     next: Option<Step>,
+    /// Sessions that are still to come, where there is a plan.
+    to_come: Option<usize>,
+}
+
+impl Asked {
+    /// True where it is open how the history goes on: a plan says which events begin a session.
+    fn is_open(self) -> bool {
+        self.to_come.is_none() || self.next.is_some_and(|step| step.arrival != SAME)
+    }
 }
 
 /// What goes into a pass.
@@ -122,6 +134,8 @@ struct Inputs {
     /// Events that are asked for, and how they came about.
     events: Vec<(usize, Step)>,
     event_rows: Vec<usize>,
+    /// `[events]` sessions and events that are still to come, with it, where there is a plan.
+    left: Vec<Option<(usize, usize)>>,
     /// `[events]` whose they are.
     users: Vec<usize>,
     /// `[events]` what the history brings to mind.
@@ -178,11 +192,18 @@ fn inputs<'m>(
             layout.rows_in(step, Course { sessions, events: place, left }, &profile, sizes, &mut out.fields);
             out.taste.extend_from_slice(&taste);
             if place >= asked {
-                out.asked.push(Asked { user, next: steps.get(place).copied() });
-                out.asked_rows.push(row);
+                // A first event begins a session.
+                let before = place.checked_sub(1).map(|last| range.start + last);
+                let next = steps.get(place).copied();
+                let open = before.map(|before| Asked { before, next, to_come: left.map(|left| left.0) });
+                if let Some(open) = open.filter(|asked| asked.is_open()) {
+                    out.asked.push(open);
+                    out.asked_rows.push(row);
+                }
             }
             if let Some(step) = steps.get(place).filter(|_| place >= asked) {
                 out.events.push((range.start + place, *step));
+                out.left.push(left);
                 out.event_rows.push(row);
                 out.users.push(user);
             }
@@ -394,7 +415,7 @@ impl Arrivals {
         let Network { layout, sizes, weights, .. } = *network;
         let states = gather(states, layout.width, &inputs.asked_rows);
         let mut slope = scores(&layout.next, weights, &states, layout.width);
-        losses.arrival = arrivals(&mut slope, sizes.arrivals, &inputs.asked, people);
+        losses.arrival = arrivals(&mut slope, sizes.arrivals, &inputs.asked, people, network.rhythm);
         Arrivals { states, slope }
     }
 
@@ -433,7 +454,7 @@ impl<'a> Decisions<'a> {
         let Network { layout, sizes, weights, .. } = *network;
         let width = layout.width;
         let mut x = gather(states, width, &inputs.event_rows);
-        let mut all = decisions(layout, sizes, people, &inputs.events);
+        let mut all = decisions(layout, sizes, people, inputs);
         let table = &weights[layout.table_out.clone()];
         let know = |x: &mut [f32], known: &[Known]| {
             for (x, (_, step)) in x.chunks_exact_mut(width).zip(&inputs.events) {
@@ -445,6 +466,12 @@ impl<'a> Decisions<'a> {
             decision.x = gather(&x, width, &decision.places);
             decision.slope = scores(decision.head, weights, &decision.x, width);
             let choices = decision.head.bias.len();
+            if std::ptr::eq(decision.head, &layout.size) {
+                for (scores, place) in decision.slope.chunks_exact_mut(choices).zip(&decision.places) {
+                    let (sessions, events) = inputs.left[*place].unwrap_or((1, 1));
+                    network.rhythm.add_to_sizes(scores, events, sessions);
+                }
+            }
             let loss = slopes_of_choices(&mut decision.slope, choices, decision.targets.iter().copied());
             if std::ptr::eq(decision.head, &layout.action) { losses.action += loss } else { losses.time += loss }
         }
@@ -530,7 +557,14 @@ impl<'a> Query<'a> {
 
 /// Slopes of the arrivals' scores, in place of their scores; the answer is the loss. Where a history ends, so may the window:
 /// the loss is that of a stop or of days beyond the window's end.
-fn arrivals(scores: &mut [f32], choices: usize, asked: &[Asked], people: &People) -> f64 {
+fn arrivals(scores: &mut [f32], choices: usize, asked: &[Asked], people: &People, rhythm: &Rhythm) -> f64 {
+    for (scores, asked) in scores.chunks_exact_mut(choices).zip(asked) {
+        let before = people.sequences.time[asked.before];
+        match asked.to_come {
+            Some(to_come) => rhythm.add_to_planned_arrivals(scores, people.clock, before, to_come),
+            None => rhythm.add_to_arrivals(scores),
+        }
+    }
     softmax_rows(scores, choices);
     let mut loss = 0.0;
     for (odds, asked) in scores.chunks_exact_mut(choices).zip(asked) {
@@ -539,10 +573,10 @@ fn arrivals(scores: &mut [f32], choices: usize, asked: &[Asked], people: &People
             odds[step.arrival] -= 1.0;
             continue;
         }
-        let last = people.sequences.of_user(asked.user).last().map(|e| people.sequences.time[e]);
-        let outside = |arrival: usize| match (arrival, days_of(arrival), people.clock, last) {
+        let last = people.sequences.time[asked.before];
+        let outside = |arrival: usize| match (arrival, days_of(arrival), people.clock) {
             (STOP, ..) => 1.0,
-            (_, Some(class), Some(clock), Some(last)) => 1.0 - clock.share_inside(last, class),
+            (_, Some(class), Some(clock)) => 1.0 - clock.share_inside(last, class),
             _ => 0.0,
         };
         let ends: f32 = odds.iter().enumerate().map(|(arrival, odds)| odds * outside(arrival)).sum();
@@ -554,23 +588,25 @@ fn arrivals(scores: &mut [f32], choices: usize, asked: &[Asked], people: &People
 }
 
 /// The decisions between arrival and item that the data have.
-fn decisions<'a>(layout: &'a Layout, sizes: &Sizes, people: &People, events: &[(usize, Step)]) -> Vec<Decision<'a>> {
+fn decisions<'a>(layout: &'a Layout, sizes: &Sizes, people: &People, inputs: &Inputs) -> Vec<Decision<'a>> {
     let of = |head, known, is_asked: &dyn Fn(usize, Step) -> bool, target: &dyn Fn(Step) -> usize| {
-        let places: Vec<usize> = (0..events.len()).filter(|e| is_asked(events[*e].0, events[*e].1)).collect();
-        let targets = places.iter().map(|e| target(events[*e].1)).collect();
+        let places: Vec<usize> = (0..inputs.events.len()).filter(|e| is_asked(*e, inputs.events[*e].1)).collect();
+        let targets = places.iter().map(|e| target(inputs.events[*e].1)).collect();
         Decision { head, known, places, targets, x: Vec::new(), slope: Vec::new() }
     };
     let has_clock = people.clock.is_some();
-    let is_first = |event: usize| people.sequences.offsets.binary_search(&event).is_ok();
+    let is_first = |place: usize| people.sequences.offsets.binary_search(&inputs.events[place].0).is_ok();
+    // The last session has all that is left.
+    let is_sized = |place: usize| inputs.left[place].is_some_and(|(sessions, _)| sessions > 1);
     vec![
         of(&layout.gap, &[Known::Arrival], &|_, s| has_clock && s.arrival == SAME, &|s| s.gap),
         of(
             &layout.hour,
             &[Known::Season, Known::Weekday],
-            &|event, s| has_clock && (days_of(s.arrival).is_some() || is_first(event)),
+            &|place, s| has_clock && (days_of(s.arrival).is_some() || is_first(place)),
             &|s| s.hour,
         ),
-        of(&layout.size, &[Known::Hour], &|_, s| s.arrival != SAME && s.left < EVENT_CLASSES, &|s| s.left),
+        of(&layout.size, &[Known::Hour], &|place, s| s.arrival != SAME && is_sized(place), &|s| s.left),
         of(&layout.action, &[Known::Gap, Known::Left, Known::Place], &|_, _| sizes.actions > 1, &|s| s.action),
     ]
 }
@@ -636,6 +672,7 @@ mod tests {
     struct Case {
         sequences: Sequences,
         clock: Clock,
+        rhythm: Rhythm,
         memory: Memory,
         sizes: Sizes,
         catalogue: Catalogue,
@@ -665,12 +702,15 @@ mod tests {
             )
             .remove(0);
             let memory = memory.in_clusters(clusters.as_ref());
+            let arrivals = crate::steps::arrivals(Some(&clock));
+            let steps = |user| steps_of(&sequences, Some(&clock), user);
+            let rhythm = Rhythm::of(&sequences, Some(&clock), arrivals, &steps, &|people| people > 1);
             let sizes = Sizes {
                 decoder: Shape { width: 8, heads: 2, layers: 1, hidden: 12, reach: 4 },
                 items: ITEMS,
                 marks,
                 clusters: clusters.as_ref().map_or(0, Clusters::count),
-                arrivals: crate::steps::arrivals(Some(&clock)),
+                arrivals,
                 gaps: crate::clock::SECOND_CLASSES,
                 actions: 2,
                 seasons: clock.seasons(),
@@ -680,7 +720,7 @@ mod tests {
             let mut stream = Stream::seed_from_u64(2);
             let taste = (0..USERS * 3).map(|_| normal(&mut stream)).collect();
             let profile = vec![(0..USERS as u32).map(|u| u % 2).collect()];
-            Case { sequences, clock, memory, sizes, catalogue, clusters, profile, taste }
+            Case { sequences, clock, rhythm, memory, sizes, catalogue, clusters, profile, taste }
         }
 
         /// The loss of all histories and its gradient; the strangers and what is left out are the same each time.
@@ -688,7 +728,9 @@ mod tests {
             let layout = Layout::new(&self.sizes);
             let decoder = Decoder::new(self.sizes.decoder);
             let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), weights);
-            let network = Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights, items: &items };
+            let rhythm = &self.rhythm;
+            let network =
+                Network { sizes: &self.sizes, layout: &layout, decoder: &decoder, weights, items: &items, rhythm };
             let people = People {
                 sequences: &self.sequences,
                 clock: Some(&self.clock),

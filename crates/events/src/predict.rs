@@ -427,7 +427,12 @@ impl<'m> Predictor<'m> {
     fn ways(&self, standing: &Standing) -> Ways {
         let arrivals = match standing.last {
             None => (0..self.model.sizes.arrivals).map(|arrival| f32::from(u8::from(arrival == NEW))).collect(),
-            Some(_) => self.odds_of(&self.layout.next, &standing.state),
+            Some(_) => {
+                let mut odds = scores(&self.layout.next, &self.model.weights, &standing.state, self.layout.width);
+                self.model.rhythm.add_to_arrivals(&mut odds);
+                softmax_rows(&mut odds, self.model.sizes.arrivals);
+                odds
+            }
         };
         let mut ways = Ways { arrivals, ..Ways::default() };
         let Some(clock) = &self.model.clock else {
@@ -724,8 +729,14 @@ mod tests {
         let layout = Layout::new(&model.sizes);
         let decoder = Decoder::new(model.sizes.decoder);
         let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
-        let network =
-            Network { sizes: &model.sizes, layout: &layout, decoder: &decoder, weights: &model.weights, items: &items };
+        let network = Network {
+            sizes: &model.sizes,
+            layout: &layout,
+            decoder: &decoder,
+            weights: &model.weights,
+            items: &items,
+            rhythm: &model.rhythm,
+        };
         let profile: Vec<Vec<u32>> = model.sizes.profile.iter().map(|_| vec![0; sequences.users()]).collect();
         let taste = vec![1.0; sequences.users() * model.sizes.taste];
         let clock = model.clock.as_ref();

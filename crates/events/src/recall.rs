@@ -13,7 +13,8 @@ use crate::counts::{self, Companions, Parts, Reach};
 use crate::likeness::Likeness;
 use crate::sequences::Sequences;
 use std::collections::HashMap;
-use twinmart_nets::exponential::logarithm;
+use twinmart_nets::exponential::{exponential, logarithm};
+use twinmart_nets::matrix::sum;
 use twinmart_nets::vectorized;
 
 /// The ways in which companions are counted.
@@ -253,11 +254,10 @@ impl Entry {
         self.logged[TRACES]
     }
 
-    /// How strongly an item comes to mind: how likely its traces make it; the user's own items come first.
-    fn strength(&self, events: u32) -> f32 {
-        let recency = || self.recency * (-((events - self.at) as f32) / RECENT).exp();
-        let own = if self.before() + self.now > 0.0 { 1.0 + recency() } else { 0.0 };
-        self.logged[..TRACES].iter().sum::<f32>() + self.pending + own
+    /// How recent its choices are at the next of `events`.
+    #[inline(always)]
+    fn recency(&self, events: u32) -> f32 {
+        self.recency * exponential(-((events - self.at) as f32) / RECENT)
     }
 }
 
@@ -273,6 +273,10 @@ pub(crate) struct Recall {
     followers: HashMap<u32, Vec<u32>>,
     last: Option<u32>,
     events: u32,
+    /// `[entries]` as of the last look.
+    strengths: Vec<f32>,
+    /// Entries that have features.
+    chosen: Vec<u32>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -344,6 +348,8 @@ impl Recall {
             followers: HashMap::new(),
             last: None,
             events: 0,
+            strengths: Vec::new(),
+            chosen: Vec::new(),
         }
     }
 
@@ -415,12 +421,13 @@ impl Recall {
 
     /// Drops entries that say nothing, or less than as many as may have features.
     fn forget(&mut self, memory: &Memory) {
-        let least = self.least_strength();
-        let (places, events) = (&mut self.places, self.events);
-        let mut kept = 0;
+        let least = self.look();
+        let places = &mut self.places;
+        let (mut kept, mut strengths) = (0, self.strengths.iter());
         self.entries.retain(|e| {
+            let strength = strengths.next();
             let loud = || {
-                e.strength(events) >= least
+                strength.is_some_and(|strength| *strength >= least)
                     && e.logged[..TRACES].iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT)
             };
             let keep = e.before() + e.now > 0.0 || loud();
@@ -430,39 +437,41 @@ impl Recall {
         });
     }
 
-    /// The strength of the last entry that may have features; nothing where all may.
-    fn least_strength(&self) -> f32 {
+    /// Looks how strong all entries are; the answer is the strength of the last one that may have features, nothing where all may.
+    fn look(&mut self) -> f32 {
+        self.strengths.resize(self.entries.len(), 0.0);
+        weigh(&self.entries, self.events, &mut self.strengths);
         if self.entries.len() <= self.most {
             return f32::NEG_INFINITY;
         }
-        let mut strengths: Vec<f32> = self.entries.iter().map(|e| e.strength(self.events)).collect();
-        *strengths.select_nth_unstable_by(self.most, |a, b| b.total_cmp(a)).1
+        // No strength is below zero, so their bits are in the same order.
+        let mut bits: Vec<u32> = self.strengths.iter().map(|strength| strength.to_bits()).collect();
+        let place = bits.len() - self.most;
+        f32::from_bits(*bits.select_nth_unstable(place).1)
     }
 
-    /// Entries that have features: the strongest, in their order; of equal ones the first.
-    fn chosen(&self) -> Vec<u32> {
-        let mut chosen: Vec<u32> = (0..self.entries.len() as u32).collect();
-        if chosen.len() > self.most {
-            let strengths: Vec<f32> = self.entries.iter().map(|e| e.strength(self.events)).collect();
-            let strength = |entry: &u32| strengths[*entry as usize];
-            chosen.select_nth_unstable_by(self.most, |a, b| strength(b).total_cmp(&strength(a)).then(a.cmp(b)));
-            chosen.truncate(self.most);
-            chosen.sort_unstable();
+    /// Chooses the entries that have features: the strongest, in their order; of equal ones the first.
+    fn choose(&mut self) {
+        let least = self.look();
+        let stronger = self.strengths.iter().filter(|strength| **strength > least).count();
+        let mut equal = self.most.saturating_sub(stronger);
+        self.chosen.clear();
+        for (entry, strength) in (0..).zip(&self.strengths) {
+            let is_chosen = *strength > least || (*strength == least && equal > 0);
+            equal -= usize::from(is_chosen && *strength == least);
+            if is_chosen {
+                self.chosen.push(entry);
+            }
         }
-        chosen
     }
 
     /// The features of the next event's items, in place of what was in `out`.
-    pub(crate) fn features(&self, memory: &Memory, out: &mut Candidates) {
-        let chosen = self.chosen();
+    pub(crate) fn features(&mut self, memory: &Memory, out: &mut Candidates) {
+        self.choose();
+        let chosen = &self.chosen;
         out.items.resize(chosen.len(), 0);
         out.features.resize(chosen.len() * FEATURES, 0.0);
-        if chosen.len() == self.entries.len() {
-            describe(&self.entries, self.events, &memory.rarity, out);
-        } else {
-            let entries: Vec<Entry> = chosen.iter().map(|entry| self.entries[*entry as usize].clone()).collect();
-            describe(&entries, self.events, &memory.rarity, out);
-        }
+        describe(&self.entries, chosen, self.events, &memory.rarity, out);
         let followers = self.last.and_then(|last| self.followers.get(&last));
         for follower in followers.into_iter().flatten() {
             // An item of the user's own past is never forgotten.
@@ -474,10 +483,25 @@ impl Recall {
 }
 
 vectorized! {
+    /// How strongly items come to mind: how likely their traces make them; the user's own items come first.
+    fn weigh<'a>(entries: &'a [Entry], events: u32, strengths: &'a mut [f32]) {
+        for (entry, strength) in entries.iter().zip(strengths) {
+            let mut sums = [0f32; 8];
+            for (lane, number) in entry.logged.iter().enumerate() {
+                sums[lane % 8] += if lane < TRACES { *number } else { 0.0 };
+            }
+            let own = if entry.before() + entry.now > 0.0 { 1.0 + entry.recency(events) } else { 0.0 };
+            *strength = sum(sums) + entry.pending + own;
+        }
+    }
+}
+
+vectorized! {
     /// Entries and their features at the next event, without those of followers; bound by how fast entries are read.
-    fn describe<'a>(entries: &'a [Entry], events: u32, rarity: &'a [f32], out: &'a mut Candidates) {
+    fn describe<'a>(entries: &'a [Entry], chosen: &'a [u32], events: u32, rarity: &'a [f32], out: &'a mut Candidates) {
         let places = out.items.iter_mut().zip(out.features.as_chunks_mut::<FEATURES>().0);
-        for (entry, (item, features)) in entries.iter().zip(places) {
+        for (entry, (item, features)) in chosen.iter().zip(places) {
+            let entry = &entries[*entry as usize];
             *item = entry.item;
             // What the session has already is not brought to mind by its companions.
             let open = if entry.now > 0.0 { 0.0 } else { rarity[entry.item as usize] };
@@ -487,7 +511,7 @@ vectorized! {
             }
             features[..LOGARITHMS].copy_from_slice(&numbers[..LOGARITHMS]);
             let (own, recency) = match entry.before() > 0.0 {
-                true => (1.0, entry.recency * (-((events - entry.at) as f32) / RECENT).exp()),
+                true => (1.0, entry.recency(events)),
                 false => (0.0, 0.0),
             };
             features[LOGARITHMS..].copy_from_slice(&[own, entry.now.min(1.0), recency, 0.0]);
@@ -515,7 +539,7 @@ mod tests {
         Memory { rarity: vec![5.0; 5], ..memory }
     }
 
-    fn feature(recall: &Recall, memory: &Memory, item: u32, which: usize) -> f32 {
+    fn feature(recall: &mut Recall, memory: &Memory, item: u32, which: usize) -> f32 {
         let mut candidates = Candidates::default();
         recall.features(memory, &mut candidates);
         let place = candidates.items.iter().position(|i| *i == item);
@@ -532,15 +556,15 @@ mod tests {
         let share = sure / (sure + 3.0);
         let expected = |trace: f32| (1.0 + 5.0 * trace).ln();
         for (which, trace) in [share; 7].into_iter().enumerate() {
-            assert!((feature(&recall, &memory, 1, which) - expected(trace)).abs() < 1e-5);
+            assert!((feature(&mut recall, &memory, 1, which) - expected(trace)).abs() < 1e-5);
         }
         recall.push(4, &memory, false);
         for (which, keep) in [0.0, 0.7, 0.7, 0.92, 0.97, 0.92, 0.97].into_iter().enumerate() {
-            assert!((feature(&recall, &memory, 1, which) - expected(share * keep)).abs() < 1e-5);
+            assert!((feature(&mut recall, &memory, 1, which) - expected(share * keep)).abs() < 1e-5);
         }
         recall.begin_session();
         for (which, keep) in [0.0, 0.0, 0.0, 0.0, 0.97, 0.0, 0.97].into_iter().enumerate() {
-            assert!((feature(&recall, &memory, 1, which) - expected(share * keep)).abs() < 1e-5);
+            assert!((feature(&mut recall, &memory, 1, which) - expected(share * keep)).abs() < 1e-5);
         }
     }
 
@@ -549,17 +573,23 @@ mod tests {
         let memory = memory();
         let mut recall = Recall::new(5, 5);
         [4, 0, 4].into_iter().for_each(|item| recall.push(item, &memory, true));
-        assert_eq!((feature(&recall, &memory, 4, TRACES), feature(&recall, &memory, 4, TRACES + 2)), (0.0, 1.0));
-        assert_eq!(feature(&recall, &memory, 0, TRACES + 4), 1.0, "0 once followed 4");
+        assert_eq!(
+            (feature(&mut recall, &memory, 4, TRACES), feature(&mut recall, &memory, 4, TRACES + 2)),
+            (0.0, 1.0)
+        );
+        assert_eq!(feature(&mut recall, &memory, 0, TRACES + 4), 1.0, "0 once followed 4");
         recall.begin_session();
-        assert!((feature(&recall, &memory, 4, TRACES) - 3f32.ln()).abs() < 1e-6);
-        assert_eq!((feature(&recall, &memory, 4, TRACES + 1), feature(&recall, &memory, 4, TRACES + 2)), (1.0, 0.0));
+        assert!((feature(&mut recall, &memory, 4, TRACES) - 3f32.ln()).abs() < 1e-6);
+        assert_eq!(
+            (feature(&mut recall, &memory, 4, TRACES + 1), feature(&mut recall, &memory, 4, TRACES + 2)),
+            (1.0, 0.0)
+        );
         let recency = (-1.0 / RECENT).exp() + (-3.0 / RECENT).exp();
-        assert!((feature(&recall, &memory, 4, TRACES + 3) - recency).abs() < 1e-5);
+        assert!((feature(&mut recall, &memory, 4, TRACES + 3) - recency).abs() < 1e-5);
         for _ in 0..400 {
             recall.push(1, &memory, false);
         }
-        assert_eq!(feature(&recall, &memory, 4, TRACES + 1), 1.0);
-        assert_eq!(feature(&recall, &memory, 1, 0), 0.0);
+        assert_eq!(feature(&mut recall, &memory, 4, TRACES + 1), 1.0);
+        assert_eq!(feature(&mut recall, &memory, 1, 0), 0.0);
     }
 }

@@ -369,7 +369,7 @@ vectorized! {
 #[derive(Debug, Clone)]
 pub struct Cache {
     shape: Shape,
-    /// For each layer and row, `[reach, 2 · width]`: keys and values, the oldest overwritten first.
+    /// For each layer and row, `[width, reach]` keys and `[reach, width]` values, the oldest overwritten first.
     memory: Vec<Vec<f32>>,
     rows: usize,
     steps: usize,
@@ -406,7 +406,10 @@ impl Decoder {
             let mut mixed = vec![0f32; x.len()];
             let states = asked.chunks_exact(3 * width).zip(mixed.chunks_exact_mut(width));
             for ((asked, mixed), memory) in states.zip(memory.chunks_exact_mut(reach * 2 * width)) {
-                memory[place * 2 * width..][..2 * width].copy_from_slice(&asked[width..]);
+                let (keys, values) = memory.split_at_mut(reach * width);
+                let new_keys = asked[width..2 * width].iter();
+                keys[place..].iter_mut().step_by(reach).zip(new_keys).for_each(|(key, new)| *key = *new);
+                values[place * width..][..width].copy_from_slice(&asked[2 * width..]);
                 recall(self.shape, &asked[..width], memory, cache.steps, &weights[layer.near.clone()], mixed);
             }
             add(&mut x, &linear(&mixed, &weights[layer.out.clone()], width));
@@ -421,29 +424,52 @@ impl Decoder {
 }
 
 vectorized! {
-    /// What one row hears of its own past, step `step` included; `memory` is `[reach, 2 · width]`, bound by how fast it is read.
+    /// What one row hears of its own past, step `step` included; `memory` is as in [`Cache`]. Keys lie side by side for each
+    /// number of theirs, so that many are asked at once.
     fn recall<'a>(shape: Shape, query: &'a [f32], memory: &'a [f32], step: usize, near: &'a [f32], mixed: &'a mut [f32]) {
         let Shape { width, heads, reach, .. } = shape;
         let size = width / heads;
         let scale = 1.0 / (size as f32).sqrt();
         let seen = (step + 1).min(reach);
-        let at = |distance: usize| memory[(step - distance) % reach * 2 * width..][..2 * width].split_at(width);
-        let mut odds = vec![0f32; heads * seen];
-        for distance in 0..seen {
-            let keys = at(distance).0.chunks_exact(size).zip(query.chunks_exact(size));
-            for (head, (key, query)) in keys.enumerate() {
-                odds[head * seen + distance] = dot(query, key) * scale + near[head * reach + distance];
+        let (keys, values) = memory.split_at(reach * width);
+        let mut odds = vec![0f32; seen];
+        for head in 0..heads {
+            let place = head * size;
+            odds.fill(0.0);
+            for (query, keys) in query[place..].iter().zip(keys[place * reach..].chunks_exact(reach)).take(size) {
+                odds.iter_mut().zip(keys).for_each(|(odds, key)| *odds += query * key);
             }
-        }
-        odds.chunks_exact_mut(seen).for_each(softmax);
-        for distance in 0..seen {
-            let values = at(distance).1.chunks_exact(size).zip(mixed.chunks_exact_mut(size));
-            for (head, (value, mixed)) in values.enumerate() {
-                let odds = odds[head * seen + distance];
-                mixed.iter_mut().zip(value).for_each(|(m, v)| *m += odds * v);
+            let near = &near[head * reach..][..reach];
+            for (place, odds) in odds.iter_mut().enumerate() {
+                *odds = *odds * scale + near[(step - place) % reach];
+            }
+            softmax(&mut odds);
+            for (chunk, mixed) in mixed[place..][..size].chunks_mut(8).enumerate() {
+                let place = place + 8 * chunk;
+                mix(&odds, &values[place..], width, mixed);
             }
         }
     }
+}
+
+/// Adds rows of `values`, each `width` further, times their odds: eight numbers of them at most, which stay in registers.
+#[inline(always)]
+fn mix(odds: &[f32], values: &[f32], width: usize, mixed: &mut [f32]) {
+    let mut sums = [0f32; 8];
+    match mixed.len() {
+        8 => {
+            for (odds, values) in odds.iter().zip(values.chunks(width)) {
+                let Some(values) = values.first_chunk::<8>() else { break };
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += odds * value);
+            }
+        }
+        _ => {
+            for (odds, values) in odds.iter().zip(values.chunks(width)) {
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += odds * value);
+            }
+        }
+    }
+    mixed.iter_mut().zip(sums).for_each(|(mixed, sum)| *mixed += sum);
 }
 
 #[cfg(test)]

@@ -76,7 +76,13 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     for (a, b) in a.iter().zip(b) {
         sums.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (a, b))| *s += a * b);
     }
-    sums.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
+    sum(sums) + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// The sum of eight numbers, in pairs: three additions one after the other instead of seven.
+#[inline(always)]
+pub fn sum([a, b, c, d, e, f, g, h]: [f32; 8]) -> f32 {
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 #[cfg(test)]
