@@ -14,7 +14,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use twinmart_nets::decoder::{Cache, Decoder, silu};
-use twinmart_nets::exponential::{softmax, softmax_rows};
+use twinmart_nets::exponential::softmax;
 use twinmart_nets::matrix::{add, linear, multiply_add, rows, rows_mut};
 use twinmart_tables::Stream;
 
@@ -138,13 +138,14 @@ impl Drawing<'_> {
         Course { sessions, events, left: self.plan.size.map(left) }
     }
 
-    /// How the history goes on where its plan says it.
-    fn planned_arrival(&self) -> Option<usize> {
-        let (sessions, events) = self.plan.size?;
-        match self.events.last() {
-            None => Some(if events > 0 { NEW } else { STOP }),
-            Some(_) if self.left > 0 => Some(SAME),
-            Some(last) => (last.session as usize + 1 >= sessions).then_some(STOP),
+    /// How the history goes on where that is known: it begins with a session, and its plan says when these begin and end.
+    fn known_arrival(&self) -> Option<usize> {
+        match (self.events.last(), self.plan.size) {
+            (None, Some((_, 0))) => Some(STOP),
+            (None, _) => Some(NEW),
+            (Some(_), None) => None,
+            (Some(_), Some(_)) if self.left > 0 => Some(SAME),
+            (Some(last), Some((sessions, _))) => (last.session as usize + 1 >= sessions).then_some(STOP),
         }
     }
 }
@@ -254,9 +255,15 @@ impl EventModel {
 
     /// Draws how each history goes on, and when; false for those that end.
     fn draw_arrivals(&self, network: &Network, alive: &mut [Drawing], states: &[f32]) -> Vec<bool> {
-        let mut scores = head_scores(&network.layout.next, network.weights, states, network.layout.width);
-        let goes_on = alive.iter_mut().zip(scores.chunks_exact_mut(self.sizes.arrivals)).map(|(drawing, scores)| {
-            let arrival = self.draw_arrival(drawing, scores)?;
+        let arrivals = self.sizes.arrivals;
+        let mut scores = scores_where(network, &network.layout.next, alive, states, |d| d.known_arrival().is_none());
+        let mut scores = scores.chunks_exact_mut(arrivals);
+        let goes_on = alive.iter_mut().map(|drawing| {
+            let known = drawing.known_arrival();
+            let arrival = known.or_else(|| scores.next().map(|scores| self.draw_arrival(drawing, scores)))?;
+            if arrival == STOP || drawing.events.len() >= MOST_EVENTS {
+                return None;
+            }
             let when = self.draw_when(drawing, arrival)?;
             self.begin_event(drawing, arrival, when);
             Some(())
@@ -264,22 +271,16 @@ impl EventModel {
         goes_on.map(|goes_on| goes_on.is_some()).collect()
     }
 
-    /// How a history goes on; `None` where it ends.
-    fn draw_arrival(&self, drawing: &mut Drawing, scores: &mut [f32]) -> Option<usize> {
-        let arrival = drawing.planned_arrival().unwrap_or_else(|| {
-            if drawing.events.is_empty() {
-                return NEW;
+    /// How a history goes on.
+    fn draw_arrival(&self, drawing: &mut Drawing, scores: &mut [f32]) -> usize {
+        match drawing.course().left {
+            // Without a plan, what lies beyond the window is the end.
+            None => self.rhythm.add_to_arrivals(scores),
+            Some((sessions, _)) => {
+                self.rhythm.add_to_planned_arrivals(scores, self.clock.as_ref(), drawing.time, sessions);
             }
-            match drawing.course().left {
-                // Without a plan, what lies beyond the window is the end.
-                None => self.rhythm.add_to_arrivals(scores),
-                Some((sessions, _)) => {
-                    self.rhythm.add_to_planned_arrivals(scores, self.clock.as_ref(), drawing.time, sessions);
-                }
-            }
-            pick(odds_among(scores), drawing.stream)
-        });
-        (arrival != STOP && drawing.events.len() < MOST_EVENTS).then_some(arrival)
+        }
+        pick(odds_among(scores), drawing.stream)
     }
 
     /// When the event of an arrival is; `None` where that lies beyond the window.
@@ -347,38 +348,37 @@ impl EventModel {
     /// The time since the event before, inside sessions.
     fn draw_gaps(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
         let Some(clock) = &self.clock else { return };
-        let odds = odds_of(&network.layout.gap, network.weights, x, network.layout.width);
-        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.gaps)) {
-            if drawing.step.arrival == SAME {
-                drawing.step.gap = pick(odds, drawing.stream);
-                let gap = clock.draw_seconds(drawing.step.gap, drawing.stream);
-                drawing.set_time(clock.rounded(drawing.time.saturating_add(gap)), clock);
-            }
+        let is_asked = |drawing: &Drawing| drawing.step.arrival == SAME;
+        let mut scores = scores_where(network, &network.layout.gap, alive, x, is_asked);
+        let asked = alive.iter_mut().filter(|drawing| is_asked(drawing));
+        for (drawing, scores) in asked.zip(scores.chunks_exact_mut(self.sizes.gaps)) {
+            drawing.step.gap = pick(odds_among(scores), drawing.stream);
+            let gap = clock.draw_seconds(drawing.step.gap, drawing.stream);
+            drawing.set_time(clock.rounded(drawing.time.saturating_add(gap)), clock);
         }
     }
 
     /// The hour of sessions of which only the day is known.
     fn draw_hours(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
         let Some(clock) = &self.clock else { return };
-        let odds = odds_of(&network.layout.hour, network.weights, x, network.layout.width);
-        for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(HOURS)) {
-            if drawing.step.hour == HOURS - 1 {
-                let hour = pick(&odds[..HOURS - 1], drawing.stream);
-                let day = drawing.time.div_euclid(DAY);
-                let before = drawing.events.last().map_or(i64::MIN, |e| e.time);
-                drawing.time = clock.draw_time(day, hour, drawing.stream).max(before);
-                drawing.step.hour = hour;
-            }
+        let is_asked = |drawing: &Drawing| drawing.step.hour == HOURS - 1;
+        let mut scores = scores_where(network, &network.layout.hour, alive, x, is_asked);
+        let asked = alive.iter_mut().filter(|drawing| is_asked(drawing));
+        for (drawing, scores) in asked.zip(scores.chunks_exact_mut(HOURS)) {
+            let hour = pick(odds_among(&mut scores[..HOURS - 1]), drawing.stream);
+            let day = drawing.time.div_euclid(DAY);
+            let before = drawing.events.last().map_or(i64::MIN, |e| e.time);
+            drawing.time = clock.draw_time(day, hour, drawing.stream).max(before);
+            drawing.step.hour = hour;
         }
     }
 
     /// How many events new sessions have, where there is a plan.
     fn draw_sizes(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
-        let mut scores = head_scores(&network.layout.size, network.weights, x, network.layout.width);
-        for (drawing, scores) in alive.iter_mut().zip(scores.chunks_exact_mut(EVENT_CLASSES)) {
-            if drawing.step.arrival == SAME {
-                continue;
-            }
+        let is_asked = |drawing: &Drawing| drawing.step.arrival != SAME;
+        let mut scores = scores_where(network, &network.layout.size, alive, x, is_asked);
+        let asked = alive.iter_mut().filter(|drawing| is_asked(drawing));
+        for (drawing, scores) in asked.zip(scores.chunks_exact_mut(EVENT_CLASSES)) {
             if let Some((sessions, events)) = drawing.course().left {
                 let most = most_events(events, sessions);
                 let size = match sessions {
@@ -397,9 +397,9 @@ impl EventModel {
 
     fn draw_actions(&self, network: &Network, alive: &mut [Drawing], x: &[f32]) {
         if self.sizes.actions > 1 {
-            let odds = odds_of(&network.layout.action, network.weights, x, network.layout.width);
-            for (drawing, odds) in alive.iter_mut().zip(odds.chunks_exact(self.sizes.actions)) {
-                drawing.step.action = pick(odds, drawing.stream);
+            let mut scores = head_scores(&network.layout.action, network.weights, x, network.layout.width);
+            for (drawing, scores) in alive.iter_mut().zip(scores.chunks_exact_mut(self.sizes.actions)) {
+                drawing.step.action = pick(odds_among(scores), drawing.stream);
             }
         }
     }
@@ -462,10 +462,18 @@ fn head_scores(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32
     crate::pass::scores(head, weights, x, width)
 }
 
-fn odds_of(head: &Head, weights: &[f32], x: &[f32], width: usize) -> Vec<f32> {
-    let mut odds = head_scores(head, weights, x, width);
-    softmax_rows(&mut odds, head.bias.len());
-    odds
+/// Scores of a head for the histories that it is asked for alone: most events of a session ask little.
+fn scores_where(
+    network: &Network,
+    head: &Head,
+    alive: &[Drawing],
+    x: &[f32],
+    is_asked: impl Fn(&Drawing) -> bool,
+) -> Vec<f32> {
+    let width = network.layout.width;
+    let asked = alive.iter().zip(x.chunks_exact(width)).filter(|(drawing, _)| is_asked(drawing));
+    let rows: Vec<f32> = asked.flat_map(|(_, row)| row).copied().collect();
+    head_scores(head, network.weights, &rows, width)
 }
 
 /// Turns the scores of one choice into odds; what is ruled out gets none at all.
@@ -504,4 +512,50 @@ fn sum(numbers: &[f32]) -> f32 {
     let mut sums = [0f32; 8];
     chunks.iter().for_each(|chunk| add(&mut sums, chunk));
     sums.iter().chain(rest).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn positions_are_picked_by_their_odds_and_never_where_these_are_none() {
+        let mut stream = Stream::seed_from_u64(1);
+        let odds: Vec<f32> = (0..300).map(|place| if place % 3 == 0 { 0.0 } else { (place % 7) as f32 }).collect();
+        let total: f32 = odds.iter().sum();
+        let draws = 200_000;
+        let mut counts = vec![0f32; odds.len()];
+        (0..draws).for_each(|_| counts[pick(&odds, &mut stream)] += 1.0);
+        for (count, odds) in counts.iter().zip(&odds) {
+            let expected = draws as f32 * odds / total;
+            assert!((count - expected).abs() <= 5.0 * expected.sqrt(), "{count} {expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_ruled_out_has_no_odds() {
+        let mut scores = [f32::NEG_INFINITY, 0.0, -2.0, f32::NEG_INFINITY];
+        let odds = odds_among(&mut scores);
+        assert!(odds[0] == 0.0 && odds[3] == 0.0 && (odds[1] / odds[2] - 2f32.exp()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn blocks_have_everybody_once_the_longest_first_and_bounded_work() {
+        let plan = |events: usize| Plan { season: 0, size: Some((1, events)), group: 0, profile: Vec::new() };
+        let plans: Vec<Plan> = (0..500).map(|number| plan(1 + number * number % 997 * 7)).collect();
+        let mut streams: Vec<Stream> = (0..500).map(Stream::seed_from_u64).collect();
+        let mut users = by_length(&plans, &mut streams);
+        let planned: Vec<usize> = users.iter().map(NewUser::planned).collect();
+        assert!(planned.is_sorted_by(|a, b| a >= b));
+        let mut seen = Vec::new();
+        for block in blocks(&mut users) {
+            let events: Vec<usize> = block.iter().map(|user| user.planned()).collect();
+            assert!(!events.is_empty() && events.len() <= BLOCK);
+            assert!(events[..events.len() - 1].iter().sum::<usize>() < EVENTS_OF_BLOCK);
+            seen.extend(block.iter().map(|user| user.number));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+    }
 }

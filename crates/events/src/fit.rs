@@ -133,15 +133,9 @@ impl EventModel {
     }
 }
 
-/// In a model that is drawn from, a pair of items is known where this many times as many people share it as a value needs: what
-/// few people have in common says more of them than of the items.
-const PEOPLE_OF_PAIR: usize = 4;
-
 /// All that is settled before anything is learned.
 struct Groundwork {
     threshold: PersonThreshold,
-    /// How many times as many people must share a pair of items.
-    people_of_pair: usize,
     clock: Option<Clock>,
     rhythm: Rhythm,
     /// `[events]`
@@ -199,10 +193,8 @@ impl Groundwork {
         };
         let profile = std::iter::once(&summary.group).chain(&profiles.fields).cloned().collect();
         let folds = folds(sequences.users(), fitting.draws);
-        let people_of_pair = if aim.is_drawn_from { PEOPLE_OF_PAIR } else { 1 };
         Ok(Groundwork {
             threshold,
-            people_of_pair,
             clock,
             rhythm,
             season,
@@ -220,7 +212,7 @@ impl Groundwork {
     fn memories(&self, sequences: &Sequences, sets: &[Vec<bool>], weight: f32, progress: &Progress) -> Vec<Memory> {
         let _task = progress.start("counting companions", None, "pairs");
         let parts = Parts { of_user: &self.folds, sets, weight };
-        let enough = |people: usize| self.threshold.allows(people / self.people_of_pair);
+        let enough = |people: usize| self.threshold.allows(people);
         let season = (&self.season[..], self.sizes.seasons);
         let memories = Memory::of(sequences, &self.likeness, season, parts, &enough).into_iter();
         memories.map(|memory| memory.in_clusters(self.clusters.as_ref())).collect()
@@ -325,4 +317,4 @@ fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, dr
 
 /// What features count at first: companions a little, own choices more, what the session has already less than nothing.
 const FIRST_GATES: [f32; crate::layout::GATES] =
-    [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.5, 0.5, -1.0, 0.5, 0.5, 0.8];
+    [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.5, 0.5, -1.0, 0.5, 0.5, 0.0, 0.0, 0.8];
