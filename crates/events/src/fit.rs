@@ -317,4 +317,4 @@ fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, dr
 
 /// What features count at first: companions a little, own choices more, what the session has already less than nothing.
 const FIRST_GATES: [f32; crate::layout::GATES] =
-    [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.5, 0.5, -1.0, 0.5, 0.5, 0.0, 0.0, 0.8];
+    [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.5, 0.5, -1.0, 0.5, 0.5, 0.8];

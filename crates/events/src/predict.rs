@@ -14,7 +14,7 @@ use crate::items::{Choice, Items};
 use crate::layout::{Course, GATES, Head, Known, Layout};
 use crate::model::EventModel;
 use crate::pass::scores;
-use crate::recall::{Candidates, SQUARED, TRACE_LENGTH};
+use crate::recall::{Candidates, TRACE_LENGTH};
 use crate::sequences::Sequences;
 use crate::steps::{EVENT_CLASSES, HOURS, NEW, SAME, STOP, Step, WEEKDAYS, days_of, place_class, steps_of};
 use std::borrow::Cow;
@@ -267,9 +267,7 @@ impl<'m> Predictor<'m> {
         item: u32,
     ) -> Vec<(u32, f64)> {
         let Some(features) = choice.candidates.of_item(item) else { return Vec::new() };
-        let mut parts: Vec<f64> = features.iter().zip(choice.gates).map(|(f, gate)| f64::from(f * gate)).collect();
-        let squares = parts.split_off(parts.len() - SQUARED.len());
-        SQUARED.iter().zip(squares).for_each(|(trace, square)| parts[*trace] += square);
+        let parts: Vec<f64> = features.iter().zip(choice.gates).map(|(f, gate)| f64::from(f * gate)).collect();
         let events = &past.item[past.of_user(user)];
         let left = crate::recall::traces_of(past, user, &self.model.memory, item, begins_session);
         let traces = left.first().map_or(0, |traces| traces.len());

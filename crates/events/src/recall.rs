@@ -74,13 +74,8 @@ const FADING: [Trace; TRACES] = [
 ];
 
 /// Features of an item: the traces; choices in earlier sessions (logarithm of their number, and whether there are any);
-/// whether this session has it; how recent the choices are; whether it once followed the last item; the squares of some
-/// traces, so that the strongest pairs may count for more than in proportion.
-pub(crate) const FEATURES: usize = TRACES + 5 + SQUARED.len();
-/// Traces whose squares are features: of what goes together in sessions, and across them.
-pub(crate) const SQUARED: [usize; 2] = [3, 7];
-/// What a square is multiplied by, to be as large as the others.
-const SQUARE: f32 = 0.125;
+/// whether this session has it; how recent the choices are; whether it once followed the last item.
+pub(crate) const FEATURES: usize = TRACES + 5;
 /// How many of them are logarithms: the first ones.
 const LOGARITHMS: usize = TRACES + 1;
 /// Numbers of an entry that go into logarithms, filled up for vector instructions.
@@ -519,10 +514,7 @@ vectorized! {
                 true => (1.0, entry.recency(events)),
                 false => (0.0, 0.0),
             };
-            features[LOGARITHMS..][..4].copy_from_slice(&[own, entry.now.min(1.0), recency, 0.0]);
-            for (square, trace) in features[LOGARITHMS + 4..].iter_mut().zip(SQUARED) {
-                *square = SQUARE * numbers[trace] * numbers[trace];
-            }
+            features[LOGARITHMS..].copy_from_slice(&[own, entry.now.min(1.0), recency, 0.0]);
         }
     }
 }
