@@ -89,13 +89,13 @@ fn explanations_add_up_to_scores() {
 /// Taking the largest reason out of the history must lower the first item's score at least as often as taking any other.
 #[test]
 fn the_named_reason_matters_most() {
-    let h = shop(120, 2);
+    let h = shop(400, 2);
     for (name, model) in all_models(&h) {
         if name.starts_with("popularity") || name == "buy-again" {
             continue;
         }
         let (mut by_reason, mut by_other) = (0.0, 0.0);
-        for user in 0..60 {
+        for user in 0..200 {
             let history = UserHistory::of(&h, user);
             let seen: HashSet<u32> = history.items.iter().copied().collect();
             let all = scores(&*model, &history);
