@@ -18,7 +18,7 @@ use crate::items::Items;
 use crate::layout::{GATES, Layout};
 use crate::learn::windows_of_user;
 use crate::model::{EventModel, SHARPNESS};
-use crate::pass::{Chosen, Network, People, Window, choices};
+use crate::pass::{Chosen, People, Window, choices};
 use crate::recall::Memory;
 use crate::sequences::Sequences;
 use faer::linalg::solvers::Solve;
@@ -147,14 +147,7 @@ fn real_choices<'m>(
     let layout = Layout::new(&model.sizes);
     let decoder = Decoder::new(model.sizes.decoder);
     let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
-    let network = Network {
-        sizes: &model.sizes,
-        layout: &layout,
-        decoder: &decoder,
-        weights: &model.weights,
-        items: &items,
-        rhythm: &model.rhythm,
-    };
+    let network = model.network(&layout, &decoder, &items);
     let of_user = |user: &usize| {
         let windows: Vec<Window> = windows_of_user(people.sequences, *user, EVENTS_OF_USER).collect();
         choices(&network, people, &|user| memory(user), &windows)

@@ -168,14 +168,7 @@ impl EventModel {
         let layout = Layout::new(&self.sizes);
         let decoder = Decoder::new(self.sizes.decoder);
         let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), &self.weights);
-        let network = Network {
-            sizes: &self.sizes,
-            layout: &layout,
-            decoder: &decoder,
-            weights: &self.weights,
-            items: &items,
-            rhythm: &self.rhythm,
-        };
+        let network = self.network(&layout, &decoder, &items);
         let mut users = by_length(plans, streams);
         let blocks = blocks(&mut users).into_par_iter().with_max_len(1);
         let mut drawn: Vec<(usize, Observed)> =

@@ -3,12 +3,15 @@
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SECOND_CLASSES};
 use crate::clusters::Clusters;
+use crate::items::Items;
 use crate::layout::{Layout, Sizes};
+use crate::pass::Network;
 use crate::recall::Memory;
 use crate::rhythm::Rhythm;
 use crate::steps::arrivals;
 use crate::taste::Tastes;
 use serde::{Deserialize, Serialize};
+use twinmart_nets::decoder::Decoder;
 
 /// What is known of users beside their events, in codes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -123,6 +126,11 @@ impl EventModel {
         })
     }
 
+    /// Its network, of parts that its sizes and weights make.
+    pub(crate) fn network<'a>(&'a self, layout: &'a Layout, decoder: &'a Decoder, items: &'a Items<'a>) -> Network<'a> {
+        Network { sizes: &self.sizes, layout, decoder, weights: &self.weights, items, rhythm: &self.rhythm }
+    }
+
     /// Values of each field of the profiles it was learned with.
     pub fn profile_sizes(&self) -> &[usize] {
         &self.sizes.profile[1..]
@@ -169,13 +177,12 @@ mod tests {
     use super::*;
     use crate::draw::Plan;
     use crate::fit::Aim;
-    use crate::items::Items;
     use crate::learn::{Care, Fitting};
-    use crate::pass::{Losses, Network, People, Window, pass};
+    use crate::pass::{Losses, People, Window, pass};
     use crate::sequences::Sequences;
     use crate::summary::Summary;
     use rand::Rng;
-    use twinmart_nets::decoder::{Decoder, Shape};
+    use twinmart_nets::decoder::Shape;
     use twinmart_tables::{Draws, Progress, Stream};
 
     const ITEMS: usize = 1_000;
@@ -219,14 +226,7 @@ mod tests {
         let layout = Layout::new(&model.sizes);
         let decoder = Decoder::new(SHAPE);
         let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
-        let network = Network {
-            sizes: &model.sizes,
-            layout: &layout,
-            decoder: &decoder,
-            weights: &model.weights,
-            items: &items,
-            rhythm: &model.rhythm,
-        };
+        let network = model.network(&layout, &decoder, &items);
         let profile = vec![vec![0; sequences.users()]];
         let taste = vec![0.0; sequences.users() * model.sizes.taste];
         let people = People { sequences, clock: None, profile: &profile, taste: &taste, strangers: false };

@@ -625,7 +625,7 @@ impl Next {
 mod tests {
     use super::*;
     use crate::learn::{Care, Fitting};
-    use crate::pass::{Losses, Network, People, Window, pass};
+    use crate::pass::{Losses, People, Window, pass};
     use crate::{Catalogue, Shape};
     use rand::{Rng, SeedableRng};
     use twinmart_tables::{Draws, Progress};
@@ -729,14 +729,7 @@ mod tests {
         let layout = Layout::new(&model.sizes);
         let decoder = Decoder::new(model.sizes.decoder);
         let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
-        let network = Network {
-            sizes: &model.sizes,
-            layout: &layout,
-            decoder: &decoder,
-            weights: &model.weights,
-            items: &items,
-            rhythm: &model.rhythm,
-        };
+        let network = model.network(&layout, &decoder, &items);
         let profile: Vec<Vec<u32>> = model.sizes.profile.iter().map(|_| vec![0; sequences.users()]).collect();
         let taste = vec![1.0; sequences.users() * model.sizes.taste];
         let clock = model.clock.as_ref();
