@@ -2,22 +2,25 @@
 //! corrected.
 //!
 //! A network that is right about every next event of real histories drifts when it goes on from its own events: every weak
-//! choice makes the next one weaker. Drawn histories of real users' plans are therefore asked how much, on average, was said
-//! for the items they chose, feature by feature and by the network alone (q · v), and how often each item was chosen:
+//! choice makes the next one weaker, and where hundreds of events bring much to mind, more than should comes of it. Drawn
+//! histories of real users' plans are therefore asked how much, on average, was said for the items they chose, feature by
+//! feature and by the network alone (q · v), class of events by class ([`Corrections`]), and how often each item was chosen:
 //!
 //! δ ← δ + C⁻¹ (mean of real choices − mean of drawn choices), β_i ← β_i + share · ln(real_i / drawn_i)
 //!
 //! with C the covariance of what speaks for real choices: steps towards the maximum likelihood of a log-linear model whose
 //! expectations come from samples (Della Pietra, Della Pietra & Lafferty, "Inducing features of random fields", 1997). δ is
 //! added to the weights of features and to the sharpness of the network, β to the weights of items; all are averages over
-//! thousands of events of many users. What the network is to say for an item is what it says for those of held-out users:
-//! for the people it learned from it says more, and drawn users would be too much like these.
+//! thousands of events of many users: a class of few goes the way of all. What the network is to say for an item is what it
+//! says for those of held-out users: for the people it learned from it says more, and drawn users would be too much like these.
+//! A part of that is what the taste says, (taste · weights) · v: drawn users are to be as much of their taste as real ones.
 
+use crate::corrections::{CLASSES, Corrections, MOMENTS, NETWORK, SCALES, TASTE, class, scale};
 use crate::draw::Plan;
 use crate::items::Items;
-use crate::layout::{GATES, Layout};
+use crate::layout::Layout;
 use crate::learn::windows_of_user;
-use crate::model::{EventModel, SHARPNESS};
+use crate::model::EventModel;
 use crate::pass::{Chosen, People, Window, choices};
 use crate::recall::Memory;
 use crate::sequences::Sequences;
@@ -28,13 +31,11 @@ use rayon::prelude::*;
 use twinmart_nets::decoder::Decoder;
 use twinmart_tables::{Checkpoint, Draws, Progress, Result, Stream, Writing};
 
-/// Numbers of a choice.
-const MOMENTS: usize = GATES + 1;
 /// Rounds of drawing and correcting.
 const ROUNDS: u64 = 12;
 /// Events of one round, at most, and of one user.
-const EVENTS: usize = 50_000;
-const EVENTS_OF_USER: usize = 300;
+const EVENTS: usize = 60_000;
+const EVENTS_OF_USER: usize = 500;
 /// Share of a step that is taken, and of the step of how sharp the network is, which by half steps had not come to rest after
 /// eight rounds.
 const STEP: f64 = 0.5;
@@ -46,8 +47,12 @@ const ITEM_STEP: f64 = 0.4;
 const ITEM_DOUBT: f64 = 20.0;
 /// What stays of the counts of earlier rounds.
 const EARLIER: f64 = 0.6;
-/// Added to the diagonal of the covariance.
-const RIDGE: f64 = 0.02;
+/// Share of itself that is added to each variance, and what is besides.
+const RIDGE: f64 = 0.01;
+const LEAST_VARIANCE: f64 = 0.001;
+/// Choices of all that each class's step starts from, and those of how much better the network knows those it learned from.
+const DOUBT: f64 = 1_000.0;
+const KNOWING_DOUBT: f64 = 2_000.0;
 
 /// What speaks for chosen items: how many choices, the sums, and those of the products.
 #[derive(Debug, Clone)]
@@ -58,37 +63,108 @@ struct Moments {
 }
 
 impl Moments {
-    fn of<'a>(choices: impl Iterator<Item = &'a Chosen>) -> Moments {
-        let mut moments = Moments { choices: 0.0, sums: [0.0; MOMENTS], products: vec![0.0; MOMENTS * MOMENTS] };
-        for features in choices {
-            moments.choices += 1.0;
-            for (a, row) in moments.products.chunks_exact_mut(MOMENTS).enumerate() {
-                moments.sums[a] += f64::from(features[a]);
-                row.iter_mut().zip(features).for_each(|(p, b)| *p += f64::from(features[a]) * f64::from(*b));
-            }
+    fn none() -> Moments {
+        Moments { choices: 0.0, sums: [0.0; MOMENTS], products: vec![0.0; MOMENTS * MOMENTS] }
+    }
+
+    fn add(&mut self, features: &Chosen) {
+        self.choices += 1.0;
+        for (a, row) in self.products.chunks_exact_mut(MOMENTS).enumerate() {
+            self.sums[a] += f64::from(features[a]);
+            row.iter_mut().zip(features).for_each(|(p, b)| *p += f64::from(features[a]) * f64::from(*b));
         }
-        moments
     }
 
     fn mean(&self, feature: usize) -> f64 {
         self.sums[feature] / self.choices.max(1.0)
     }
 
-    /// C⁻¹ (mean − other's mean), C the covariance with a ridge; `unseen` is the mean of q · v of people who were not learned from.
-    fn step_from(&self, other: &Moments, unseen: Option<f64>) -> Vec<f64> {
-        let covariance = Mat::from_fn(MOMENTS, MOMENTS, |a, b| {
-            let product = self.products[a * MOMENTS + b] / self.choices.max(1.0);
-            product - self.mean(a) * self.mean(b) + if a == b { RIDGE } else { 0.0 }
-        });
-        let away = Mat::from_fn(MOMENTS, 1, |a, _| match a {
-            GATES => unseen.map_or(0.0, |unseen| unseen - other.mean(GATES)),
-            _ => self.mean(a) - other.mean(a),
-        });
-        match covariance.llt(Side::Lower) {
-            Ok(root) => root.solve(&away).col(0).iter().copied().collect(),
-            Err(_) => vec![0.0; MOMENTS],
-        }
+    fn covariance(&self, a: usize, b: usize) -> f64 {
+        self.products[a * MOMENTS + b] / self.choices.max(1.0) - self.mean(a) * self.mean(b)
     }
+
+    /// How far the means of drawn choices are from what they are to be: these here or, of what the network knows people by, those
+    /// of people it did not learn from.
+    fn away(&self, drawn: &Moments, unseen: Option<Unseen>) -> [f64; MOMENTS] {
+        std::array::from_fn(|moment| match moment {
+            NETWORK | TASTE => unseen.map_or(0.0, |unseen| unseen[moment - NETWORK] - drawn.mean(moment)),
+            _ => self.mean(moment) - drawn.mean(moment),
+        })
+    }
+}
+
+/// C⁻¹ · away, C the covariance with a ridge.
+fn step(covariance: impl Fn(usize, usize) -> f64, away: &[f64; MOMENTS]) -> Vec<f64> {
+    let covariance = Mat::from_fn(MOMENTS, MOMENTS, |a, b| match covariance(a, b) {
+        variance if a == b => variance * (1.0 + RIDGE) + LEAST_VARIANCE,
+        covariance => covariance,
+    });
+    match covariance.llt(Side::Lower) {
+        Ok(root) => root.solve(&Mat::from_fn(MOMENTS, 1, |a, _| away[a])).col(0).iter().copied().collect(),
+        Err(_) => vec![0.0; MOMENTS],
+    }
+}
+
+/// Means of what the network alone and the taste say for choices.
+type Unseen = [f64; 2];
+
+/// What speaks for the choices of some users, of all together and class by class.
+struct Choices {
+    all: Moments,
+    of_classes: Vec<Moments>,
+}
+
+impl Choices {
+    /// Of users with as many events as each is asked for, and their choices in order.
+    fn of<'a>(users: impl Iterator<Item = (usize, &'a [Chosen])>) -> Choices {
+        let mut choices = Choices { all: Moments::none(), of_classes: vec![Moments::none(); CLASSES] };
+        for (planned, chosen) in users {
+            for (before, features) in chosen.iter().enumerate() {
+                choices.all.add(features);
+                choices.of_classes[class(Some(planned), before)].add(features);
+            }
+        }
+        choices
+    }
+
+    /// What the network alone, and the taste, are to say for a choice of each class, and of all: what they say for those of
+    /// `others`, whom the network did not learn from. A class starts from what the difference is in all.
+    fn unseen(&self, others: &Choices) -> Option<(Vec<Unseen>, Unseen)> {
+        let more = |own: &Moments, others: &Moments, moment: usize| own.mean(moment) - others.mean(moment);
+        let of_class = |(own, others_of_class): (&Moments, &Moments)| {
+            let seen = own.choices.min(others_of_class.choices);
+            [NETWORK, TASTE].map(|moment| {
+                let of_all = more(&self.all, &others.all, moment) * KNOWING_DOUBT;
+                let more = (more(own, others_of_class, moment) * seen + of_all) / (seen + KNOWING_DOUBT);
+                own.mean(moment) - more
+            })
+        };
+        let of_classes = self.of_classes.iter().zip(&others.of_classes).map(of_class).collect();
+        (others.all.choices > 0.0).then_some((of_classes, [NETWORK, TASTE].map(|moment| others.all.mean(moment))))
+    }
+
+    /// The step of each class, `[CLASSES][MOMENTS]`: by its own choices as far as there are enough, else by all.
+    fn steps_from(&self, drawn: &Choices, unseen: Option<&(Vec<Unseen>, Unseen)>) -> Vec<Vec<f64>> {
+        let of_all = self.all.away(&drawn.all, unseen.map(|(_, of_all)| *of_all));
+        let of_class = |number: usize| {
+            let (real, drawn) = (&self.of_classes[number], &drawn.of_classes[number]);
+            let seen = real.choices.min(drawn.choices);
+            let share = seen / (seen + DOUBT);
+            let mix = |own: f64, of_all: f64| share * own + (1.0 - share) * of_all;
+            let own = real.away(drawn, unseen.map(|(of_classes, _)| of_classes[number]));
+            let away = std::array::from_fn(|moment| mix(own[moment], of_all[moment]));
+            step(|a, b| mix(real.covariance(a, b), self.all.covariance(a, b)), &away)
+        };
+        (0..CLASSES).map(of_class).collect()
+    }
+}
+
+/// Users whose histories are drawn again and again, those of the same order of size together, and what their events count as:
+/// more of the rare sizes are asked than there are.
+struct Asked {
+    users: Vec<usize>,
+    /// `[SCALES]`
+    weights: Vec<f64>,
 }
 
 /// Corrects a model by some of the people it was learned from; `plans` has each user's plan, `memories` what others than the
@@ -103,30 +179,35 @@ pub(crate) fn calibrate(
 ) -> Result<()> {
     let layout = Layout::new(&model.sizes);
     let held = memories.len() - 1;
-    let users = chosen_users(people.sequences, |user| folds[user] != held, draws);
-    if users.is_empty() {
+    let asked = asked_users(people.sequences, |user| folds[user] != held, draws);
+    if asked.users.is_empty() {
         return Ok(());
     }
     let memory = |user: usize| &memories[folds[user]];
-    let real = real_choices(model, people, &memory, &users);
+    let real = real_choices(model, people, &memory, &asked.users);
     // The network knows those it learned from too well: it says more for their items than for those of others.
-    let others = chosen_users(people.sequences, |user| folds[user] == held, draws);
-    let unseen = (!others.is_empty()).then(|| real_choices(model, people, &memory, &others).mean(GATES));
+    let others = asked_users(people.sequences, |user| folds[user] == held, draws);
+    let unseen = real.unseen(&real_choices(model, people, &memory, &others.users));
     let mut popularity = vec![0f64; model.sizes.items];
     people.sequences.item.iter().for_each(|item| popularity[*item as usize] += 1.0);
-    let plans: Vec<Plan> = users.iter().map(|user| shortened(plans(*user))).collect();
+    let plans: Vec<Plan> = asked.users.iter().map(|user| shortened(plans(*user))).collect();
     let mut drawn_items = vec![0f64; model.sizes.items];
     let begun = resume(model, &layout, &mut drawn_items, checkpoint).unwrap_or(0);
     let task = progress.start("calibrating", Some(ROUNDS), "rounds");
     task.advance(begun)?;
     for round in begun..ROUNDS {
         let family = draws.family("events.calibration", &round.to_string());
-        let mut streams: Vec<Stream> = users.iter().map(|user| family.row(*user as u64)).collect();
+        let mut streams: Vec<Stream> = asked.users.iter().map(|user| family.row(*user as u64)).collect();
         let drawn = model.draw_observed(&plans, &mut streams);
-        let found = Moments::of(drawn.iter().flat_map(|(_, choices)| choices));
-        correct_choices(model, &layout, &real.step_from(&found, unseen));
+        let planned = plans.iter().map(|plan| plan.size.map_or(0, |(_, events)| events));
+        let choices = drawn.iter().map(|(_, choices)| &choices[..]);
+        let steps = real.steps_from(&Choices::of(planned.zip(choices)), unseen.as_ref());
+        steps.iter().enumerate().for_each(|(class, step)| correct_choices(&mut model.corrections, class, step));
         drawn_items.iter_mut().for_each(|n| *n *= EARLIER);
-        drawn.iter().flat_map(|(events, _)| events).for_each(|e| drawn_items[e.item as usize] += 1.0);
+        for (user, (events, _)) in asked.users.iter().zip(&drawn) {
+            let weight = asked.weights[scale(people.sequences.of_user(*user).len())];
+            events.iter().for_each(|e| drawn_items[e.item as usize] += weight);
+        }
         correct_items(model, &layout, &popularity, &drawn_items);
         let moved = task.advance(1);
         if moved.is_err() || checkpoint.is_due() {
@@ -143,7 +224,7 @@ fn real_choices<'m>(
     people: &People,
     memory: &(dyn Fn(usize) -> &'m Memory + Sync),
     users: &[usize],
-) -> Moments {
+) -> Choices {
     let layout = Layout::new(&model.sizes);
     let decoder = Decoder::new(model.sizes.decoder);
     let items = Items::new(&layout, &model.catalogue, model.clusters.as_ref(), &model.weights);
@@ -153,17 +234,17 @@ fn real_choices<'m>(
         choices(&network, people, &|user| memory(user), &windows)
     };
     let chosen: Vec<Vec<Chosen>> = users.par_iter().map(of_user).collect();
-    Moments::of(chosen.iter().flatten())
+    let planned = users.iter().map(|user| people.sequences.of_user(*user).len().min(EVENTS_OF_USER));
+    Choices::of(planned.zip(chosen.iter().map(|chosen| &chosen[..])))
 }
 
 /// Takes a step: δ for the features, and how sharp the network is.
-fn correct_choices(model: &mut EventModel, layout: &Layout, step: &[f64]) {
-    let (features, network) = step.split_at(GATES);
-    for (bias, step) in model.weights[layout.gates.bias.clone()].iter_mut().zip(features) {
-        *bias += (STEP * step).clamp(-1.0, 1.0) as f32;
-    }
-    let sharper = (SHARPER * network[0]).clamp(-MOST_SHARPER, MOST_SHARPER) as f32;
-    model.sharpness = (model.sharpness + sharper).clamp(*SHARPNESS.start(), *SHARPNESS.end());
+fn correct_choices(corrections: &mut Corrections, class: usize, step: &[f64]) {
+    let taken = step.iter().enumerate().map(|(number, step)| match number {
+        NETWORK => (SHARPER * step).clamp(-MOST_SHARPER, MOST_SHARPER) as f32,
+        _ => (STEP * step).clamp(-1.0, 1.0) as f32,
+    });
+    corrections.step(class, &taken.collect::<Vec<_>>());
 }
 
 /// Takes a step: β for items and clusters.
@@ -186,8 +267,7 @@ fn correct(bias: &mut [f32], real: &[f64], drawn: &[f64], scale: f64) {
 /// Keeps what the rounds so far changed.
 fn write(model: &EventModel, layout: &Layout, drawn: &[f64], rounds: u64, out: &mut Writing) -> std::io::Result<()> {
     out.whole(rounds)?;
-    out.numbers(&[model.sharpness])?;
-    out.numbers(&model.weights[layout.gates.bias.clone()])?;
+    out.numbers(model.corrections.numbers())?;
     out.numbers(&model.weights[layout.bias.clone()])?;
     out.numbers(&model.weights[layout.cluster_bias.clone()])?;
     drawn.iter().try_for_each(|number| out.whole(number.to_bits()))
@@ -195,37 +275,49 @@ fn write(model: &EventModel, layout: &Layout, drawn: &[f64], rounds: u64, out: &
 
 /// Takes what the rounds of an interrupted run changed; how many they were, `None` where there was no such run.
 fn resume(model: &mut EventModel, layout: &Layout, drawn: &mut [f64], checkpoint: &mut Checkpoint) -> Option<u64> {
-    let biases = [&layout.gates.bias, &layout.bias, &layout.cluster_bias];
-    let (rounds, sharpness, changed, counts) = checkpoint.resume(|input| {
+    let biases = [&layout.bias, &layout.cluster_bias];
+    let (rounds, corrections, changed, counts) = checkpoint.resume(|input| {
         let rounds = input.whole().filter(|rounds| *rounds <= ROUNDS)?;
-        let sharpness = input.numbers(1)?[0];
+        let corrections = Corrections::restore(input.numbers(CLASSES * MOMENTS)?)?;
         let changed: Vec<_> = biases.iter().map(|place| input.numbers(place.len())).collect::<Option<_>>()?;
         let number = |_: &f64| input.whole().map(f64::from_bits).filter(|number| *number >= 0.0 && number.is_finite());
-        Some((rounds, sharpness, changed, drawn.iter().map(number).collect::<Option<Vec<f64>>>()?))
+        Some((rounds, corrections, changed, drawn.iter().map(number).collect::<Option<Vec<f64>>>()?))
     })?;
     for (place, changed) in biases.into_iter().zip(&changed) {
         model.weights[place.clone()].copy_from_slice(changed);
     }
-    model.sharpness = sharpness;
+    model.corrections = corrections;
     drawn.copy_from_slice(&counts);
     checkpoint.tell(&format!("calibrating goes on after round {rounds} of {ROUNDS}"));
     Some(rounds)
 }
 
-/// Users of about [`EVENTS`] events in random order, those who are wanted.
-fn chosen_users(sequences: &Sequences, is_wanted: impl Fn(usize) -> bool, draws: Draws) -> Vec<usize> {
+/// Users of about [`EVENTS`] events in random order, those who are wanted: as many events of each step of the scale, while
+/// there are such, then of any.
+fn asked_users(sequences: &Sequences, is_wanted: impl Fn(usize) -> bool, draws: Draws) -> Asked {
     let mut users: Vec<usize> =
         (0..sequences.users()).filter(|u| is_wanted(*u) && !sequences.of_user(*u).is_empty()).collect();
     users.shuffle(&mut draws.stream("events.calibrated"));
-    let mut events = 0;
-    users
-        .into_iter()
-        .take_while(|user| {
-            let enough = events >= EVENTS;
-            events += sequences.of_user(*user).len().min(EVENTS_OF_USER);
-            !enough
-        })
-        .collect()
+    let events = |user: usize| sequences.of_user(user).len().min(EVENTS_OF_USER);
+    let scale = |user: usize| scale(sequences.of_user(user).len());
+    let mut all = vec![0f64; SCALES];
+    users.iter().for_each(|user| all[scale(*user)] += sequences.of_user(*user).len() as f64);
+    let mut taken = vec![0usize; SCALES];
+    let (mut chosen, mut others) = (Vec::new(), Vec::new());
+    for user in users {
+        let is_open = taken[scale(user)] < EVENTS / SCALES;
+        taken[scale(user)] += if is_open { events(user) } else { 0 };
+        if is_open { chosen.push(user) } else { others.push(user) }
+    }
+    for user in others {
+        if taken.iter().sum::<usize>() < EVENTS {
+            taken[scale(user)] += events(user);
+            chosen.push(user);
+        }
+    }
+    let (sum, sum_taken) = (all.iter().sum::<f64>(), taken.iter().sum::<usize>() as f64);
+    let weight = |(all, taken): (&f64, &usize)| all / sum.max(1.0) * sum_taken / (*taken).max(1) as f64;
+    Asked { weights: all.iter().zip(&taken).map(weight).collect(), users: chosen }
 }
 
 /// The plan of the first events of a plan.
@@ -236,4 +328,61 @@ fn shortened(plan: Plan) -> Plan {
         ((share.round() as usize).clamp(short.min(1), short), short)
     });
     Plan { size, ..plan }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::Rng;
+
+    /// Users with as many events as each is told to have.
+    fn users(lengths: impl Iterator<Item = usize>) -> Sequences {
+        let mut sequences = Sequences { offsets: vec![0], ..Sequences::default() };
+        for length in lengths {
+            sequences.item.extend(std::iter::repeat_n(0, length));
+            sequences.offsets.push(sequences.item.len());
+        }
+        sequences
+    }
+
+    #[test]
+    fn rare_lengths_are_asked_more_and_count_less() {
+        // 30,000 users of three events, and 200 of a thousand.
+        let sequences = users((0..30_200).map(|user| if user % 151 == 0 { 1_000 } else { 3 }));
+        let asked = asked_users(&sequences, |user| user != 0, Draws::new(1));
+        assert!(!asked.users.contains(&0));
+        let long = asked.users.iter().filter(|user| sequences.of_user(**user).len() == 1_000).count();
+        let short = asked.users.len() - long;
+        assert!(long * EVENTS_OF_USER >= EVENTS / SCALES && short * 3 >= EVENTS / SCALES, "{long} {short}");
+        assert!(long * EVENTS_OF_USER + short * 3 <= EVENTS + EVENTS_OF_USER);
+        // What the asked events count as has the shares of all events.
+        let share = asked.weights[0] * (short * 3) as f64 / (asked.weights[4] * (long * EVENTS_OF_USER) as f64);
+        assert!((share / (90_000.0 / 199_000.0) - 1.0).abs() < 1e-3, "{share}");
+    }
+
+    #[test]
+    fn classes_of_few_choices_go_the_way_of_all() {
+        let mut stream: Stream = Draws::new(2).stream("choices");
+        // Features of a mean, of users of three events, and some of a hundred, of another mean.
+        let mut choices = |few: f32, many: f32| {
+            let mut of_users = |users: usize, events: usize, mean: f32| -> Vec<(usize, Vec<Chosen>)> {
+                let mut of_user = || {
+                    let mut chosen = || std::array::from_fn(|_| mean + stream.random_range(-1.0..1.0));
+                    (events, (0..events).map(|_| chosen()).collect())
+                };
+                (0..users).map(|_| of_user()).collect()
+            };
+            let mut all = of_users(4_000, 3, many);
+            all.extend(of_users(1, 100, few));
+            Choices::of(all.iter().map(|(planned, chosen)| (*planned, &chosen[..])))
+        };
+        let (real, drawn) = (choices(1.0, 1.0), choices(-1.0, 0.5));
+        let steps = real.steps_from(&drawn, Some(&(vec![[1.0; 2]; CLASSES], [1.0; 2])));
+        let (many, few) = (&steps[class(Some(3), 1)], &steps[class(Some(100), 80)]);
+        // Variance 1/3, so half a unit is a step of 1.5.
+        assert!(many.iter().all(|step| (step - 1.5).abs() < 0.2), "{many:?}");
+        assert!(few.iter().all(|step| (step - 1.65).abs() < 0.3), "{few:?}");
+        let empty = &steps[class(Some(20), 5)];
+        assert!(empty.iter().zip(many).all(|(a, b)| (a - b).abs() < 0.1));
+    }
 }

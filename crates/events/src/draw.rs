@@ -1,6 +1,7 @@
 //! Drawing new histories, event by event, many users in step.
 
 use crate::clock::{Clock, DAY};
+use crate::corrections::class;
 use crate::items::{Choice, Items};
 use crate::layout::{Course, GATES, Head, Known, Layout};
 use crate::model::EventModel;
@@ -20,8 +21,8 @@ use twinmart_tables::Stream;
 
 /// Users that go in step, at most, and the events that they have together, about: the longest histories go in small company,
 /// so that no thread has most of the work.
-const BLOCK: usize = 32;
-const EVENTS_OF_BLOCK: usize = 8_192;
+const BLOCK: usize = 64;
+const EVENTS_OF_BLOCK: usize = 32_768;
 /// Events of one history, at most.
 const MOST_EVENTS: usize = 100_000;
 
@@ -101,6 +102,8 @@ struct Drawing<'a> {
     /// Values of all fields, the group first.
     profile: Vec<Option<usize>>,
     taste: Vec<f32>,
+    /// `[width]` what the taste asks for; nothing where there are no tastes.
+    likes: Vec<f32>,
     stream: &'a mut Stream,
     /// Number of the user.
     user: usize,
@@ -138,6 +141,11 @@ impl Drawing<'_> {
         Course { sessions, events, left: self.plan.size.map(left) }
     }
 
+    /// The class of the next event.
+    fn class(&self) -> usize {
+        class(self.plan.size.map(|(_, events)| events), self.events.len())
+    }
+
     /// How the history goes on where that is known: it begins with a session, and its plan says when these begin and end.
     fn known_arrival(&self) -> Option<usize> {
         match (self.events.last(), self.plan.size) {
@@ -167,7 +175,7 @@ impl EventModel {
     fn draw_with(&self, observed: bool, plans: &[Plan], streams: &mut [Stream]) -> Vec<Observed> {
         let layout = Layout::new(&self.sizes);
         let decoder = Decoder::new(self.sizes.decoder);
-        let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), &self.weights);
+        let items = Items::new(&layout, &self.catalogue, self.clusters.as_ref(), &self.weights).for_drawing();
         let network = self.network(&layout, &decoder, &items);
         let mut users = by_length(plans, streams);
         let blocks = blocks(&mut users).into_par_iter().with_max_len(1);
@@ -180,7 +188,7 @@ impl EventModel {
     /// The histories of some users, with their numbers.
     fn draw_block(&self, network: &Network, observed: bool, users: &mut [NewUser]) -> Vec<(usize, Observed)> {
         let mut drawn = Vec::with_capacity(users.len());
-        let mut alive: Vec<Drawing> = users.iter_mut().map(|user| self.begin(user)).collect();
+        let mut alive: Vec<Drawing> = users.iter_mut().map(|user| self.begin(network, user)).collect();
         let mut cache = Cache::new(self.sizes.decoder, alive.len());
         while !alive.is_empty() {
             let states = network.decoder.step(
@@ -203,12 +211,14 @@ impl EventModel {
         drawn
     }
 
-    fn begin<'s>(&self, user: &'s mut NewUser) -> Drawing<'s> {
+    fn begin<'s>(&self, network: &Network, user: &'s mut NewUser) -> Drawing<'s> {
         let NewUser { number, plan, stream } = user;
+        let taste = self.tastes.draw(plan.group.min(self.groups() - 1), stream);
         Drawing {
             plan,
             profile: profile_of(plan, &self.sizes.profile),
-            taste: self.tastes.draw(plan.group.min(self.groups() - 1), stream),
+            likes: network.likes(&taste),
+            taste,
             stream,
             user: *number,
             recall: self.sizes.recall(),
@@ -333,8 +343,8 @@ impl EventModel {
         know(network, &mut x, alive, &[Known::Gap, Known::Left, Known::Place]);
         self.draw_actions(network, alive, &x);
         know(network, &mut x, alive, &[Known::Action]);
-        let (layout, weights) = (network.layout, network.weights);
-        self.add_taste(&mut x, alive, &weights[layout.taste_out.clone()], layout.width);
+        let layout = network.layout;
+        x.chunks_exact_mut(layout.width).zip(alive.iter()).for_each(|(x, drawing)| add(x, &drawing.likes));
         self.draw_items(network, observed, alive, x);
     }
 
@@ -404,14 +414,21 @@ impl EventModel {
         silu(&mut inner);
         let mut q = z;
         add(&mut q, &linear(&inner, &weights[layout.narrow.clone()], 2 * width));
-        let gates = head_scores(&layout.gates, weights, &q, width);
-        let asking: Vec<f32> = q.iter().map(|x| x * self.sharpness).collect();
+        let mut gates = head_scores(&layout.gates, weights, &q, width);
+        let mut asking = q.clone();
+        let corrected = gates.chunks_exact_mut(GATES).zip(asking.chunks_exact_mut(width));
+        for (drawing, (gates, asking)) in alive.iter().zip(corrected) {
+            self.corrections.apply(drawing.class(), gates, asking, &drawing.likes);
+        }
         let mut scores = network.items.scores(&asking);
         let choices = (scores.len() / alive.len().max(1)).max(1);
         let mut candidates = Candidates::default();
         let asked = asking.chunks_exact(width).zip(gates.chunks_exact(GATES)).zip(scores.chunks_exact_mut(choices));
         for ((drawing, unsharpened), ((q, gates), scores)) in alive.iter_mut().zip(q.chunks_exact(width)).zip(asked) {
-            drawing.recall.features(memory, &mut candidates);
+            match observed {
+                true => drawing.recall.features(memory, &mut candidates),
+                false => drawing.recall.said(memory, gates, &mut candidates),
+            }
             let season = drawing.step.season;
             let choice = Choice { q, gates, candidates: &candidates, memory, season };
             let item = network.items.choose(scores, &choice, |odds| pick(odds, drawing.stream)) as u32;
@@ -426,7 +443,7 @@ impl EventModel {
             drawing.events.push(NewEvent { item, time: drawing.time, session, action });
             if observed {
                 let lifts = memory.season(season);
-                drawing.observed.push(network.chosen(item, unsharpened, &candidates, lifts));
+                drawing.observed.push(network.chosen(item, (unsharpened, &drawing.likes), &candidates, lifts));
             }
             drawing.recall.push(item, memory, false);
         }

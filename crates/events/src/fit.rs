@@ -9,7 +9,9 @@
 use crate::calibrate::calibrate;
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SECOND_CLASSES};
+use crate::clustered::shorten_items;
 use crate::clusters::Clusters;
+use crate::corrections::Corrections;
 use crate::counts::Parts;
 use crate::draw::Plan;
 use crate::items::MOST_AT_ONCE;
@@ -18,7 +20,7 @@ use crate::learn::{Care, FOLDS, Fitting, Learned, Lesson, folds, learn};
 use crate::likeness::{Likeness, likeness_of};
 use crate::model::{EventModel, Profiles};
 use crate::pass::People;
-use crate::places::{people_of, places_of, projected};
+use crate::places::{ones, people_of, places_of, projected};
 use crate::recall::Memory;
 use crate::resume::run_of;
 use crate::rhythm::Rhythm;
@@ -100,11 +102,13 @@ impl EventModel {
         aim: Aim,
     ) -> Result<EventModel> {
         let ground = Groundwork::of(sequences, catalogue, (summary, profiles), shape, fitting, aim)?;
+        let blur = summary.blur(fitting.care.blur);
         let people = People {
             sequences,
             clock: ground.clock.as_ref(),
             profile: &ground.profile,
             taste: &summary.taste,
+            blur: &blur,
             strangers: !aim.is_drawn_from,
         };
         let others = |fold: usize| (0..=FOLDS).map(|other| other != fold && other != FOLDS).collect();
@@ -242,6 +246,10 @@ impl Groundwork {
 
     /// The model as learned, before calibration.
     fn model(&self, learned: Learned, summary: &Summary, memory: Memory) -> EventModel {
+        let mut weights = learned.weights;
+        if self.clusters.is_some() {
+            shorten_items(&Layout::new(&self.sizes), &mut weights);
+        }
         EventModel {
             sizes: self.sizes.clone(),
             clock: self.clock.clone(),
@@ -250,8 +258,8 @@ impl Groundwork {
             clusters: self.clusters.clone(),
             tastes: summary.tastes.clone(),
             memory,
-            weights: learned.weights,
-            sharpness: 1.0,
+            weights,
+            corrections: Corrections::none(),
             steps: learned.steps,
             unfinished: learned.unfinished,
         }
@@ -269,10 +277,13 @@ pub(crate) fn clock_of(sequences: &Sequences, threshold: PersonThreshold) -> Clo
     Clock::of(&sessions, &sequences.time, |people| threshold.allows(people))
 }
 
-/// Standard deviation of the numbers of items' vectors.
+/// Standard deviation of the numbers of items' vectors, and of those of what one number of a taste asks for: a taste says about
+/// one nat for items that lie where it does.
 const FIRST_SIZE: f32 = 0.15;
+const FIRST_ASKING: f32 = 0.05;
 
-/// Where learning starts: items by their places and their popularity, everything else nearly silent.
+/// Where learning starts: items by their places and their popularity, tastes asking for what lies where they do, everything else
+/// nearly silent.
 fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, draws: Draws) -> Vec<f32> {
     let sizes = &ground.sizes;
     let mut stream = draws.stream("events.weights");
@@ -288,7 +299,6 @@ fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, dr
     spread(&mut weights[layout.table_in.clone()], 0.0025);
     spread(&mut weights[layout.table_out.clone()], 0.0025);
     spread(&mut weights[layout.taste_in.clone()], 0.01);
-    spread(&mut weights[layout.taste_out.clone()], 0.01);
     for head in [&layout.next, &layout.gap, &layout.hour, &layout.size, &layout.action] {
         spread(&mut weights[head.weights.clone()], 0.1 / width);
     }
@@ -303,7 +313,11 @@ fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, dr
         bias.iter_mut().zip(counts).for_each(|(bias, count)| *bias = (count / total).ln() as f32);
     };
     popular(&mut weights[layout.bias.clone()], &counts);
-    let mut own = projected(&ground.places, layout.width, FIRST_SIZE, &mut draws.stream("events.places"));
+    let places = || draws.stream("events.places");
+    // Tastes lie on the first directions of places.
+    let ask = projected(&ones(sizes.taste), layout.width, FIRST_ASKING, &mut places());
+    weights[layout.taste_out.clone()].copy_from_slice(&ask);
+    let mut own = projected(&ground.places, layout.width, FIRST_SIZE, &mut places());
     if let Some(clusters) = &ground.clusters {
         popular(&mut weights[layout.cluster_bias.clone()], &clusters.sums(&counts));
         let (centres, rest) = clusters.split(own, layout.width);

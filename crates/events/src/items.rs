@@ -94,7 +94,15 @@ impl<'a> Items<'a> {
     ) -> Items<'a> {
         match clusters {
             None => Items::All(All { layout, vectors, bias: &weights[layout.bias.clone()] }),
-            Some(clusters) => Items::Clustered(Clustered { layout, weights, clusters }),
+            Some(clusters) => Items::Clustered(Clustered::new(layout, weights, clusters)),
+        }
+    }
+
+    /// The same, choosing faster.
+    pub(crate) fn for_drawing(self) -> Items<'a> {
+        match self {
+            Items::All(all) => Items::All(all),
+            Items::Clustered(clustered) => Items::Clustered(clustered.for_drawing()),
         }
     }
 
@@ -225,9 +233,9 @@ impl All<'_> {
 fn add_features(scores: &mut [f32], choice: &Choice) {
     let Choice { gates, candidates, memory, season, .. } = *choice;
     scores.iter_mut().zip(memory.season(season)).for_each(|(s, lift)| *s += gates[FEATURES] * lift);
-    for (item, features) in candidates.rows() {
-        scores[item] += dot(&gates[..FEATURES], features);
-    }
+    let mut said = vec![0f32; candidates.items.len()];
+    candidates.add_features(gates, &mut said);
+    candidates.items.iter().zip(said).for_each(|(item, said)| scores[*item as usize] += said);
 }
 
 impl Candidates {
@@ -238,7 +246,10 @@ impl Candidates {
 
     /// Adds to each item's score what its features say, `gates` being their weights.
     pub(crate) fn add_features(&self, gates: &[f32], scores: &mut [f32]) {
-        add_weighted(scores, gates, self.features.as_chunks().0);
+        match &self.said[..] {
+            [] => add_weighted(scores, gates, self.features.as_chunks().0),
+            said => add(scores, said),
+        }
     }
 
     /// The features of an item, where anything points to it.

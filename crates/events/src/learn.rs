@@ -51,7 +51,8 @@ pub struct Care {
     pub dropout: f32,
     /// Share of the windows whose user is a stranger, so that histories can be told without a plan.
     pub strangers: f64,
-    /// Standard deviation of what is added to tastes, so that nobody is known by theirs.
+    /// Standard deviation of what is added to tastes, so that nobody is known by theirs, as a share of what people of a group
+    /// differ by.
     pub blur: f32,
     /// People of a group of users, on average at least.
     pub people: usize,

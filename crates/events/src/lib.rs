@@ -7,6 +7,7 @@ mod catalogue;
 mod clock;
 mod clustered;
 mod clusters;
+mod corrections;
 mod cost;
 mod counts;
 mod directions;

@@ -3,6 +3,7 @@
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SECOND_CLASSES};
 use crate::clusters::Clusters;
+use crate::corrections::Corrections;
 use crate::items::Items;
 use crate::layout::{Layout, Sizes};
 use crate::pass::Network;
@@ -34,8 +35,8 @@ pub struct EventModel {
     pub(crate) tastes: Tastes,
     pub(crate) memory: Memory,
     pub(crate) weights: Vec<f32>,
-    /// What the network's scores of items are multiplied by in drawing: an inverse temperature, 1 before calibration.
-    pub(crate) sharpness: f32,
+    /// What drawing changes of the network's choices.
+    pub(crate) corrections: Corrections,
     pub(crate) steps: u64,
     pub(crate) unfinished: bool,
 }
@@ -51,15 +52,13 @@ pub struct Structure {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     clusters: Vec<u32>,
     tastes: Tastes,
-    sharpness: f32,
+    corrections: Corrections,
     steps: u64,
     unfinished: bool,
 }
 
 /// Values that a field, the catalogue or the network may have in a model file: far beyond all that are learned.
 const MOST_VALUES: usize = 1 << 26;
-/// Where calibration may bring the sharpness.
-pub(crate) const SHARPNESS: std::ops::RangeInclusive<f32> = 0.5..=2.0;
 
 impl EventModel {
     /// The model as its structure and two lists of numbers; see [`EventModel::from_parts`].
@@ -71,7 +70,7 @@ impl EventModel {
             catalogue: self.catalogue.clone(),
             clusters: self.clusters.as_ref().map_or(Vec::new(), |clusters| clusters.of_items().to_vec()),
             tastes: self.tastes.clone(),
-            sharpness: self.sharpness,
+            corrections: self.corrections.clone(),
             steps: self.steps,
             unfinished: self.unfinished,
         };
@@ -82,7 +81,7 @@ impl EventModel {
 
     /// The model that these parts are of; `None` where they contradict themselves or each other.
     pub fn from_parts(structure: Structure, mut numbers: Vec<f32>, places: &[u32]) -> Option<EventModel> {
-        let Structure { sizes, clock, rhythm, catalogue, clusters, tastes, sharpness, steps, unfinished } = structure;
+        let Structure { sizes, clock, rhythm, catalogue, clusters, tastes, corrections, steps, unfinished } = structure;
         let counts = [sizes.items, sizes.marks, sizes.arrivals, sizes.actions, sizes.seasons, sizes.taste];
         let fits = sizes.decoder.is_sound()
             && counts.iter().chain(&sizes.profile).all(|count| *count <= MOST_VALUES)
@@ -97,7 +96,7 @@ impl EventModel {
             && (sizes.clusters == 0 || sizes.marks == 0)
             && (sizes.arrivals, sizes.gaps) == (arrivals(clock.as_ref()), SECOND_CLASSES)
             && rhythm.is_sound(sizes.arrivals)
-            && SHARPNESS.contains(&sharpness)
+            && corrections.is_sound()
             && numbers.iter().all(|number| number.is_finite());
         let clusters = match sizes.clusters {
             _ if !fits => return None,
@@ -120,7 +119,7 @@ impl EventModel {
             tastes,
             memory,
             weights,
-            sharpness,
+            corrections,
             steps,
             unfinished,
         })
@@ -229,7 +228,7 @@ mod tests {
         let network = model.network(&layout, &decoder, &items);
         let profile = vec![vec![0; sequences.users()]];
         let taste = vec![0.0; sequences.users() * model.sizes.taste];
-        let people = People { sequences, clock: None, profile: &profile, taste: &taste, strangers: false };
+        let people = People { sequences, clock: None, profile: &profile, taste: &taste, blur: &[], strangers: false };
         let window = |user| Window { user, places: 0..sequences.of_user(user).len() + 1, asked: 0 };
         let windows: Vec<Window> = (0..sequences.users()).map(window).collect();
         let Losses { item, events, .. } = pass(&network, &people, &|_| &model.memory, &windows, None);
@@ -268,7 +267,7 @@ mod tests {
     fn drawn_users_keep_to_their_topics() {
         let seen = shop(900, "seen");
         let model = learned(&seen, ITEMS);
-        let unsharpened = EventModel { sharpness: 1.0, ..model.clone() };
+        let unsharpened = EventModel { corrections: Corrections::none(), ..model.clone() };
         let plans: Vec<Plan> = (0..300)
             .map(|n| Plan { season: 0, size: Some((3, 15)), group: n % model.groups(), profile: Vec::new() })
             .collect();
@@ -311,9 +310,7 @@ mod tests {
     fn structures_that_no_fit_makes_are_refused() {
         let (structure, numbers, places) = learned(&shop(100, "seen"), ITEMS - 1).parts();
         type Change = fn(&mut Structure);
-        let changes: [Change; 9] = [
-            |s| s.sharpness = f32::NAN,
-            |s| s.sharpness = -1.0,
+        let changes: [Change; 7] = [
             |s| s.clusters[3] = u32::MAX,
             |s| s.clusters[3] = s.sizes.clusters as u32,
             |s| s.clusters.iter_mut().for_each(|c| *c = 0),

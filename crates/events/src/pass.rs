@@ -8,6 +8,7 @@
 //! ```
 
 use crate::clock::Clock;
+use crate::corrections::{MOMENTS, NETWORK, TASTE};
 use crate::items::{Choice, Items, Part, PartSlopes, slopes_of_choices};
 use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
 use crate::learn::Care;
@@ -46,6 +47,8 @@ pub(crate) struct People<'a> {
     pub(crate) profile: &'a [Vec<u32>],
     /// `[users, taste]`
     pub(crate) taste: &'a [f32],
+    /// `[users, taste]` standard deviations of what learning adds to tastes; nothing where there is no learning.
+    pub(crate) blur: &'a [f32],
     /// True where nothing is known of anybody but the history.
     pub(crate) strangers: bool,
 }
@@ -98,7 +101,7 @@ impl Losses {
 }
 
 /// What speaks for the item of an event: its features, the season, and the network alone.
-pub(crate) type Chosen = [f32; GATES + 1];
+pub(crate) type Chosen = [f32; MOMENTS];
 
 /// A place that is asked what comes next.
 #[derive(Debug, Clone, Copy)]
@@ -158,9 +161,9 @@ fn inputs<'m>(
         let mut steps = steps_of(people.sequences, people.clock, user);
         let mut taste = people.taste[user * sizes.taste..][..sizes.taste].to_vec();
         let is_drawn = learning.as_mut().is_some_and(|l| {
-            let Care { strangers, blur, .. } = l.care;
-            taste.iter_mut().for_each(|t| *t += blur * normal(&mut l.stream));
-            l.stream.random::<f64>() < strangers
+            let blur = &people.blur[user * sizes.taste..][..sizes.taste];
+            taste.iter_mut().zip(blur).for_each(|(t, blur)| *t += blur * normal(&mut l.stream));
+            l.stream.random::<f64>() < l.care.strangers
         });
         let stranger = people.strangers || is_drawn;
         if stranger {
@@ -307,20 +310,37 @@ pub(crate) fn choices<'m>(
     let chosen = |(event, q): (usize, &[f32])| {
         let (number, step) = inputs.events[event];
         let lifts = memory(inputs.users[event]).season(step.season);
-        network.chosen(people.sequences.item[number], q, &inputs.candidates[event], lifts)
+        let likes = network.likes(&decisions.taste[event * network.sizes.taste..][..network.sizes.taste]);
+        network.chosen(people.sequences.item[number], (q, &likes), &inputs.candidates[event], lifts)
     };
     queries.enumerate().map(chosen).collect()
 }
 
 impl Network<'_> {
-    /// What speaks for an item: its features, how much more popular it is in the season, and q · v.
-    pub(crate) fn chosen(&self, item: u32, q: &[f32], candidates: &Candidates, lifts: &[f32]) -> Chosen {
-        let mut chosen = [0f32; GATES + 1];
+    /// What a taste asks for, `[width]`; nothing where there are no tastes.
+    pub(crate) fn likes(&self, taste: &[f32]) -> Vec<f32> {
+        match self.sizes.taste {
+            0 => Vec::new(),
+            numbers => linear(taste, &self.weights[self.layout.taste_out.clone()], numbers),
+        }
+    }
+
+    /// What speaks for an item: its features, how much more popular it is in the season, q · v, and of that what the taste
+    /// says.
+    pub(crate) fn chosen(
+        &self,
+        item: u32,
+        (q, likes): (&[f32], &[f32]),
+        candidates: &Candidates,
+        lifts: &[f32],
+    ) -> Chosen {
+        let mut chosen = [0f32; MOMENTS];
         if let Some(features) = candidates.of_item(item) {
             chosen[..FEATURES].copy_from_slice(features);
         }
         chosen[FEATURES] = lifts[item as usize];
-        chosen[GATES] = dot(q, &self.items.vectors(&[item as usize]));
+        let vector = self.items.vectors(&[item as usize]);
+        (chosen[NETWORK], chosen[TASTE]) = (dot(q, &vector), dot(likes, &vector));
         chosen
     }
 }
@@ -679,6 +699,7 @@ mod tests {
         clusters: Option<Clusters>,
         profile: Vec<Vec<u32>>,
         taste: Vec<f32>,
+        blur: Vec<f32>,
     }
 
     impl Case {
@@ -720,7 +741,8 @@ mod tests {
             let mut stream = Stream::seed_from_u64(2);
             let taste = (0..USERS * 3).map(|_| normal(&mut stream)).collect();
             let profile = vec![(0..USERS as u32).map(|u| u % 2).collect()];
-            Case { sequences, clock, rhythm, memory, sizes, catalogue, clusters, profile, taste }
+            let blur = vec![0.2; USERS * 3];
+            Case { sequences, clock, rhythm, memory, sizes, catalogue, clusters, profile, taste, blur }
         }
 
         /// The loss of all histories and its gradient; the strangers and what is left out are the same each time.
@@ -736,6 +758,7 @@ mod tests {
                 clock: Some(&self.clock),
                 profile: &self.profile,
                 taste: &self.taste,
+                blur: &self.blur,
                 strangers: false,
             };
             let windows: Vec<Window> = (0..USERS)
@@ -783,7 +806,7 @@ mod tests {
         let layout = Layout::new(&case.sizes);
         let mut stream = Stream::seed_from_u64(4);
         let weights: Vec<f32> = (0..layout.total).map(|_| 0.3 * normal(&mut stream)).collect();
-        let care = Care { dropout: 0.3, strangers: 0.4, blur: 0.2, ..Care::default() };
+        let care = Care { dropout: 0.3, strangers: 0.4, ..Care::default() };
         let (losses, gradient) = case.loss(&weights, care);
         assert_eq!(losses.events, case.sequences.events());
         assert!(losses.arrival > 0.0 && losses.time > 0.0 && losses.action > 0.0 && losses.item > 0.0);
@@ -830,7 +853,7 @@ mod tests {
     fn windows_share_the_events_of_a_history_among_them() {
         let case = Case::new(false);
         let weights = vec![0.01f32; Layout::new(&case.sizes).total];
-        let care = Care { dropout: 0.0, strangers: 0.0, blur: 0.0, ..Care::default() };
+        let care = Care { dropout: 0.0, strangers: 0.0, ..Care::default() };
         let (losses, _) = case.loss(&weights, care);
         // Every item is as likely as any other but for its features; no loss is below that of certainty.
         let uniform = (ITEMS as f64).ln() * losses.events as f64;

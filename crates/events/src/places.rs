@@ -56,6 +56,13 @@ pub(crate) fn projected(places: &[f32], width: usize, size: f32, stream: &mut St
     linear(places, &directions, WIDTH)
 }
 
+/// The places at distance one along each of the first directions, `[count, WIDTH]`.
+pub(crate) fn ones(count: usize) -> Vec<f32> {
+    let mut places = vec![0f32; count * WIDTH];
+    places.iter_mut().step_by(WIDTH + 1).for_each(|number| *number = 1.0);
+    places
+}
+
 /// Writes `row` at a length.
 pub(crate) fn write_scaled(out: &mut [f32], row: &[f32], length: f32) {
     let factor = length / dot(row, row).sqrt().max(1e-9);

@@ -14,7 +14,7 @@ use crate::likeness::Likeness;
 use crate::sequences::Sequences;
 use std::collections::HashMap;
 use twinmart_nets::exponential::{exponential, logarithm};
-use twinmart_nets::matrix::sum;
+use twinmart_nets::matrix::{dot, sum};
 use twinmart_nets::vectorized;
 
 /// The ways in which companions are counted.
@@ -75,7 +75,9 @@ const FADING: [Trace; TRACES] = [
 
 /// Features of an item: the traces; choices in earlier sessions (logarithm of their number, and whether there are any);
 /// whether this session has it; how recent the choices are; whether it once followed the last item.
-pub(crate) const FEATURES: usize = TRACES + 5;
+pub(crate) const FEATURES: usize = FOLLOWS + 1;
+/// Position of what followed.
+const FOLLOWS: usize = TRACES + 4;
 /// How many of them are logarithms: the first ones.
 const LOGARITHMS: usize = TRACES + 1;
 /// Numbers of an entry that go into logarithms, filled up for vector instructions.
@@ -277,6 +279,8 @@ pub(crate) struct Recall {
     strengths: Vec<f32>,
     /// Entries that have features.
     chosen: Vec<u32>,
+    /// Entries of an event's companions.
+    mentioned: Vec<u32>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -288,6 +292,8 @@ pub(crate) struct Candidates {
     pub(crate) items: Vec<u32>,
     /// `[items][FEATURES]`
     pub(crate) features: Vec<f32>,
+    /// `[items]` what the features say in all, where they themselves are not kept.
+    pub(crate) said: Vec<f32>,
 }
 
 /// What each event of a user's history has left of an item's traces, `[events][TRACES]`; `begins_session` where the next event
@@ -350,6 +356,7 @@ impl Recall {
             events: 0,
             strengths: Vec::new(),
             chosen: Vec::new(),
+            mentioned: Vec::new(),
         }
     }
 
@@ -394,16 +401,15 @@ impl Recall {
         if old {
             return;
         }
-        for entry in &mut self.entries {
-            entry.logged.iter_mut().zip(&KEPT).for_each(|(trace, keep)| *trace *= keep);
-        }
+        fade(&mut self.entries);
         for (which, companions) in memory.companions.iter().enumerate() {
             let (items, shares) = companions.of_item(item);
-            for (other, share) in items.iter().zip(shares) {
-                let entry = self.entry(*other);
-                entry.pending += if which == ACROSS { *share } else { 0.0 };
-                entry.logged.iter_mut().zip(&ADDED[which]).for_each(|(trace, adds)| *trace += share * adds);
+            self.mentioned.clear();
+            for other in items {
+                let place = self.place(*other);
+                self.mentioned.push(place);
             }
+            touch(&mut self.entries, &self.mentioned, shares, which);
         }
         if self.events.is_multiple_of(FORGET_EVERY) || self.entries.len() / 2 > self.most {
             self.forget(memory);
@@ -411,12 +417,18 @@ impl Recall {
     }
 
     fn entry(&mut self, item: u32) -> &mut Entry {
+        let place = self.place(item);
+        &mut self.entries[place as usize]
+    }
+
+    /// Where the entry of an item is, from now on.
+    fn place(&mut self, item: u32) -> u32 {
         let place = &mut self.places[item as usize];
         if *place == NONE {
             *place = self.entries.len() as u32;
             self.entries.push(Entry { item, ..Entry::default() });
         }
-        &mut self.entries[*place as usize]
+        *place
     }
 
     /// Drops entries that say nothing, or less than as many as may have features.
@@ -468,16 +480,51 @@ impl Recall {
     /// The features of the next event's items, in place of what was in `out`.
     pub(crate) fn features(&mut self, memory: &Memory, out: &mut Candidates) {
         self.choose();
-        let chosen = &self.chosen;
-        out.items.resize(chosen.len(), 0);
-        out.features.resize(chosen.len() * FEATURES, 0.0);
-        describe(&self.entries, chosen, self.events, &memory.rarity, out);
+        out.said.clear();
+        out.items.resize(self.chosen.len(), 0);
+        out.features.resize(self.chosen.len() * FEATURES, 0.0);
+        describe(&self.entries, &self.chosen, self.events, &memory.rarity, out);
+        self.followed(|place| out.features[place * FEATURES + FOLLOWS] = 1.0);
+    }
+
+    /// The next event's items and what their features say, in place of what was in `out`; `gates` are the weights of the features.
+    pub(crate) fn said(&mut self, memory: &Memory, gates: &[f32], out: &mut Candidates) {
+        self.choose();
+        out.features.clear();
+        out.items.resize(self.chosen.len(), 0);
+        out.said.resize(self.chosen.len(), 0.0);
+        weigh_features(&self.entries, &self.chosen, self.events, &memory.rarity, gates, out);
+        self.followed(|place| out.said[place] += gates[FOLLOWS]);
+    }
+
+    /// Tells the places, among those chosen, of items that once followed the last one.
+    fn followed(&self, mut tell: impl FnMut(usize)) {
         let followers = self.last.and_then(|last| self.followers.get(&last));
         for follower in followers.into_iter().flatten() {
             // An item of the user's own past is never forgotten.
-            if let Ok(place) = chosen.binary_search(&self.places[*follower as usize]) {
-                out.features[place * FEATURES + TRACES + 4] = 1.0;
+            if let Ok(place) = self.chosen.binary_search(&self.places[*follower as usize]) {
+                tell(place);
             }
+        }
+    }
+}
+
+vectorized! {
+    /// What stays of traces from one event to the next.
+    fn fade<'a>(entries: &'a mut [Entry]) {
+        for entry in entries.iter_mut() {
+            entry.logged.iter_mut().zip(&KEPT).for_each(|(trace, keep)| *trace *= keep);
+        }
+    }
+}
+
+vectorized! {
+    /// Takes note of an event's companions of one kind, at `places`.
+    fn touch<'a>(entries: &'a mut [Entry], places: &'a [u32], shares: &'a [f32], which: usize) {
+        for (place, share) in places.iter().zip(shares) {
+            let entry = &mut entries[*place as usize];
+            entry.pending += if which == ACROSS { *share } else { 0.0 };
+            entry.logged.iter_mut().zip(&ADDED[which]).for_each(|(trace, adds)| *trace += share * adds);
         }
     }
 }
@@ -496,6 +543,28 @@ vectorized! {
     }
 }
 
+/// Features, filled up for vector instructions.
+const PADDED: usize = FEATURES.next_multiple_of(8);
+
+impl Entry {
+    /// Its features at the next of `events`, without that of followers.
+    #[inline(always)]
+    fn features(&self, events: u32, rarity: &[f32]) -> [f32; PADDED] {
+        // What the session has already is not brought to mind by its companions.
+        let open = if self.now > 0.0 { 0.0 } else { rarity[self.item as usize] };
+        let mut features = [0f32; PADDED];
+        for (lane, number) in self.logged.iter().enumerate() {
+            features[lane] = logarithm(1.0 + number * if lane < TRACES { open } else { 1.0 });
+        }
+        let is_own = self.before() > 0.0;
+        features[LOGARITHMS] = if is_own { 1.0 } else { 0.0 };
+        features[LOGARITHMS + 1] = self.now.min(1.0);
+        features[LOGARITHMS + 2] = if is_own { self.recency(events) } else { 0.0 };
+        features[FOLLOWS] = 0.0;
+        features
+    }
+}
+
 vectorized! {
     /// Entries and their features at the next event, without those of followers; bound by how fast entries are read.
     fn describe<'a>(entries: &'a [Entry], chosen: &'a [u32], events: u32, rarity: &'a [f32], out: &'a mut Candidates) {
@@ -503,18 +572,27 @@ vectorized! {
         for (entry, (item, features)) in chosen.iter().zip(places) {
             let entry = &entries[*entry as usize];
             *item = entry.item;
-            // What the session has already is not brought to mind by its companions.
-            let open = if entry.now > 0.0 { 0.0 } else { rarity[entry.item as usize] };
-            let mut numbers = entry.logged;
-            for (lane, number) in numbers.iter_mut().enumerate() {
-                *number = logarithm(1.0 + *number * if lane < TRACES { open } else { 1.0 });
-            }
-            features[..LOGARITHMS].copy_from_slice(&numbers[..LOGARITHMS]);
-            let (own, recency) = match entry.before() > 0.0 {
-                true => (1.0, entry.recency(events)),
-                false => (0.0, 0.0),
-            };
-            features[LOGARITHMS..].copy_from_slice(&[own, entry.now.min(1.0), recency, 0.0]);
+            features.copy_from_slice(&entry.features(events, rarity)[..FEATURES]);
+        }
+    }
+}
+
+vectorized! {
+    /// Entries and what their features say at the next event, without those of followers.
+    fn weigh_features<'a>(
+        entries: &'a [Entry],
+        chosen: &'a [u32],
+        events: u32,
+        rarity: &'a [f32],
+        gates: &'a [f32],
+        out: &'a mut Candidates,
+    ) {
+        let mut weights = [0f32; PADDED];
+        weights[..FEATURES].copy_from_slice(&gates[..FEATURES]);
+        for (entry, (item, said)) in chosen.iter().zip(out.items.iter_mut().zip(&mut out.said)) {
+            let entry = &entries[*entry as usize];
+            *item = entry.item;
+            *said = dot(&weights, &entry.features(events, rarity));
         }
     }
 }
@@ -569,6 +647,27 @@ mod tests {
     }
 
     #[test]
+    fn what_features_say_is_their_weighted_sum() {
+        let memory = memory();
+        let mut recall = Recall::new(5, 5);
+        let gates: Vec<f32> = (0..FEATURES).map(|feature| (feature as f32 * 1.7).sin()).collect();
+        let (mut described, mut said) = (Candidates::default(), Candidates::default());
+        for (place, item) in [0, 2, 0, 3, 1, 2, 4, 2, 3].into_iter().enumerate() {
+            if place % 4 == 3 {
+                recall.begin_session();
+            }
+            recall.features(&memory, &mut described);
+            recall.said(&memory, &gates, &mut said);
+            assert_eq!(described.items, said.items);
+            for (features, said) in described.features.chunks_exact(FEATURES).zip(&said.said) {
+                assert!((dot(features, &gates) - said).abs() < 1e-5, "{place}");
+            }
+            recall.push(item, &memory, false);
+        }
+        assert!(described.features.iter().skip(FOLLOWS).step_by(FEATURES).any(|followed| *followed == 1.0));
+    }
+
+    #[test]
     fn the_users_own_past_is_remembered() {
         let memory = memory();
         let mut recall = Recall::new(5, 5);
@@ -577,7 +676,7 @@ mod tests {
             (feature(&mut recall, &memory, 4, TRACES), feature(&mut recall, &memory, 4, TRACES + 2)),
             (0.0, 1.0)
         );
-        assert_eq!(feature(&mut recall, &memory, 0, TRACES + 4), 1.0, "0 once followed 4");
+        assert_eq!(feature(&mut recall, &memory, 0, FOLLOWS), 1.0, "0 once followed 4");
         recall.begin_session();
         assert!((feature(&mut recall, &memory, 4, TRACES) - 3f32.ln()).abs() < 1e-6);
         assert_eq!(

@@ -60,8 +60,9 @@ impl Summary {
             ],
             draws,
         );
-        let taste = sets.tastes_on(&directions.first(dimensions.max(1)), dimensions.max(1));
+        let mut taste = sets.tastes_on(&directions.first(dimensions.max(1)), dimensions.max(1));
         let (group, groups) = alike(&sets, groups, draws, progress)?;
+        standardize(&mut taste, dimensions.max(1), &group, groups / STRATA.min(groups));
         let tastes = Tastes::of(&taste, dimensions.max(1), &group, groups, |people| people >= 20);
         Ok(Summary {
             taste,
@@ -73,6 +74,13 @@ impl Summary {
             group,
             groups,
         })
+    }
+
+    /// `[users, dimensions]` standard deviations of tastes in each user's group, times `share`: users of many items lie closer
+    /// together than those of few.
+    pub(crate) fn blur(&self, share: f32) -> Vec<f32> {
+        let of_groups: Vec<Vec<f32>> = (0..self.groups).map(|group| self.tastes.spread(group)).collect();
+        self.group.iter().flat_map(|group| &of_groups[*group as usize]).map(|spread| share * spread).collect()
     }
 
     /// The plan of a user.
@@ -105,6 +113,26 @@ fn alike(sets: &WeightedSets, groups: usize, draws: Draws, progress: &Progress) 
 
 /// Groups are of users with about as many items: their tastes are as sharp.
 const STRATA: usize = 4;
+
+/// Brings each number of tastes to mean zero and variance one among users with about as many items, those of so many `groups`
+/// one after the other: what users of many items differ by is little, but sure.
+fn standardize(taste: &mut [f32], dimensions: usize, group: &[u32], groups: usize) {
+    let strata = group.iter().max().map_or(0, |last| *last as usize / groups + 1);
+    for stratum in 0..strata {
+        let known = |(row, group): &(&mut [f32], &u32)| {
+            **group as usize / groups == stratum && row.iter().any(|number| *number != 0.0)
+        };
+        let mut rows: Vec<&mut [f32]> =
+            taste.chunks_exact_mut(dimensions).zip(group).filter(known).map(|(row, _)| row).collect();
+        let count = rows.len().max(1) as f64;
+        for number in 0..dimensions {
+            let mean = rows.iter().map(|row| f64::from(row[number])).sum::<f64>() / count;
+            let variance = rows.iter().map(|row| (f64::from(row[number]) - mean).powi(2)).sum::<f64>() / count;
+            let factor = 1.0 / variance.sqrt().max(1e-6);
+            rows.iter_mut().for_each(|row| row[number] = ((f64::from(row[number]) - mean) * factor) as f32);
+        }
+    }
+}
 
 fn alike_of_a_size(
     sets: &WeightedSets,

@@ -174,6 +174,11 @@ impl Tastes {
         self.dimensions
     }
 
+    /// The standard deviation of each number in a group.
+    pub(crate) fn spread(&self, group: usize) -> Vec<f32> {
+        self.roots[group].chunks_exact(self.dimensions).map(|root| dot(root, root).sqrt()).collect()
+    }
+
     /// A new taste of a group.
     pub fn draw(&self, group: usize, stream: &mut Stream) -> Vec<f32> {
         let noise: Vec<f32> = (0..self.dimensions).map(|_| normal(stream)).collect();
@@ -181,7 +186,6 @@ impl Tastes {
         for (x, root) in taste.iter_mut().zip(self.roots[group].chunks_exact(self.dimensions)) {
             *x += dot(root, &noise);
         }
-        scale(&mut taste);
         taste
     }
 

@@ -8,6 +8,7 @@
 //! on any number of threads.
 
 pub mod adam;
+pub mod brief;
 pub mod decoder;
 pub mod exponential;
 pub mod matrix;
