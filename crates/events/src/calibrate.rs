@@ -300,7 +300,7 @@ fn asked_users(sequences: &Sequences, is_wanted: impl Fn(usize) -> bool, draws: 
     users.shuffle(&mut draws.stream("events.calibrated"));
     let events = |user: usize| sequences.of_user(user).len().min(EVENTS_OF_USER);
     let scale = |user: usize| scale(sequences.of_user(user).len());
-    let mut all = vec![0f64; SCALES];
+    let mut all = [0f64; SCALES];
     users.iter().for_each(|user| all[scale(*user)] += sequences.of_user(*user).len() as f64);
     let mut taken = vec![0usize; SCALES];
     let (mut chosen, mut others) = (Vec::new(), Vec::new());
