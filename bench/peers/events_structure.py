@@ -61,10 +61,13 @@ class Shop:
         self.pairs = {name: sp.csr_matrix((shared & (lift >= low) & (lift < high)) * 1.0) for name, (low, high) in LIFTS.items()}
         self.known = self.holders >= people
         everybody = sp.vstack([self.shares(users), self.shares(self.users(self.hidden))])
-        self.axes = svds(everybody, DIRECTIONS[-1][1], random_state=0)[2][::-1]
+        self.axes = svds(everybody, min(DIRECTIONS[-1][1], min(everybody.shape) - 1), random_state=0)[2][::-1]
 
     def items(self, events):
-        return self.place[events.item_id.astype(str)].values
+        places = self.place.reindex(events.item_id.astype(str)).values
+        if np.isnan(places).any():
+            raise SystemExit("the events have items that shop/items.parquet has not")
+        return places.astype(int)
 
     def users(self, events):
         return sets(events.user_id, self.items(events), len(self.place))[0]
@@ -135,7 +138,8 @@ def main():
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
-    for path in [arguments.dir / "hidden.parquet", *(twin / "events.parquet" for twin in arguments.twin)]:
+    shop = [arguments.dir / name for name in ("shop/events.parquet", "shop/items.parquet", "hidden.parquet")]
+    for path in [*shop, *(twin / "events.parquet" for twin in arguments.twin)]:
         if not path.is_file():
             parser.error(f"{path} is missing")
     shop = Shop(arguments.dir, arguments.people)

@@ -50,6 +50,8 @@ const EARLIER: f64 = 0.6;
 /// Share of itself that is added to each variance, and what is besides.
 const RIDGE: f64 = 0.01;
 const LEAST_VARIANCE: f64 = 0.001;
+/// Users who must have made choices of a class for these to decide of it.
+const FEWEST: usize = 20;
 /// Choices of all that each class's step starts from, and those of how much better the network knows those it learned from.
 const DOUBT: f64 = 1_000.0;
 const KNOWING_DOUBT: f64 = 2_000.0;
@@ -112,16 +114,22 @@ type Unseen = [f64; 2];
 struct Choices {
     all: Moments,
     of_classes: Vec<Moments>,
+    /// `[CLASSES]` how many users have made any.
+    users: [usize; CLASSES],
 }
 
 impl Choices {
     /// Of users with as many events as each is asked for, and their choices in order.
     fn of<'a>(users: impl Iterator<Item = (usize, &'a [Chosen])>) -> Choices {
-        let mut choices = Choices { all: Moments::none(), of_classes: vec![Moments::none(); CLASSES] };
+        let mut choices =
+            Choices { all: Moments::none(), of_classes: vec![Moments::none(); CLASSES], users: [0; CLASSES] };
         for (planned, chosen) in users {
+            let mut last = None;
             for (before, features) in chosen.iter().enumerate() {
+                let class = class(Some(planned), before);
                 choices.all.add(features);
-                choices.of_classes[class(Some(planned), before)].add(features);
+                choices.of_classes[class].add(features);
+                choices.users[class] += usize::from(last.replace(class) != Some(class));
             }
         }
         choices
@@ -130,17 +138,21 @@ impl Choices {
     /// What the network alone, and the taste, are to say for a choice of each class, and of all: what they say for those of
     /// `others`, whom the network did not learn from. A class starts from what the difference is in all.
     fn unseen(&self, others: &Choices) -> Option<(Vec<Unseen>, Unseen)> {
-        let more = |own: &Moments, others: &Moments, moment: usize| own.mean(moment) - others.mean(moment);
-        let of_class = |(own, others_of_class): (&Moments, &Moments)| {
-            let seen = own.choices.min(others_of_class.choices);
+        let classes = || self.of_classes.iter().zip(&others.of_classes);
+        let seen = |(own, others): (&Moments, &Moments)| own.choices.min(others.choices);
+        let more = |(own, others): (&Moments, &Moments), moment: usize| own.mean(moment) - others.mean(moment);
+        let sum: f64 = classes().map(seen).sum();
+        // Class by class, for the two sets have not the same shares of long histories.
+        let of_all = [NETWORK, TASTE]
+            .map(|moment| classes().map(|both| seen(both) * more(both, moment)).sum::<f64>() / sum.max(1.0));
+        let of_class = |both: (&Moments, &Moments)| {
             [NETWORK, TASTE].map(|moment| {
-                let of_all = more(&self.all, &others.all, moment) * KNOWING_DOUBT;
-                let more = (more(own, others_of_class, moment) * seen + of_all) / (seen + KNOWING_DOUBT);
-                own.mean(moment) - more
+                let of_all = of_all[moment - NETWORK] * KNOWING_DOUBT;
+                both.0.mean(moment) - (more(both, moment) * seen(both) + of_all) / (seen(both) + KNOWING_DOUBT)
             })
         };
-        let of_classes = self.of_classes.iter().zip(&others.of_classes).map(of_class).collect();
-        (others.all.choices > 0.0).then_some((of_classes, [NETWORK, TASTE].map(|moment| others.all.mean(moment))))
+        let unseen = [NETWORK, TASTE].map(|moment| self.all.mean(moment) - of_all[moment - NETWORK]);
+        (sum > 0.0).then(|| (classes().map(of_class).collect(), unseen))
     }
 
     /// The step of each class, `[CLASSES][MOMENTS]`: by its own choices as far as there are enough, else by all.
@@ -148,7 +160,8 @@ impl Choices {
         let of_all = self.all.away(&drawn.all, unseen.map(|(_, of_all)| *of_all));
         let of_class = |number: usize| {
             let (real, drawn) = (&self.of_classes[number], &drawn.of_classes[number]);
-            let seen = real.choices.min(drawn.choices);
+            // Nobody's own choices decide of a class.
+            let seen = if self.users[number] < FEWEST { 0.0 } else { real.choices.min(drawn.choices) };
             let share = seen / (seen + DOUBT);
             let mix = |own: f64, of_all: f64| share * own + (1.0 - share) * of_all;
             let own = real.away(drawn, unseen.map(|(of_classes, _)| of_classes[number]));
@@ -301,7 +314,7 @@ fn asked_users(sequences: &Sequences, is_wanted: impl Fn(usize) -> bool, draws: 
     let events = |user: usize| sequences.of_user(user).len().min(EVENTS_OF_USER);
     let scale = |user: usize| scale(sequences.of_user(user).len());
     let mut all = [0f64; SCALES];
-    users.iter().for_each(|user| all[scale(*user)] += sequences.of_user(*user).len() as f64);
+    users.iter().for_each(|user| all[scale(*user)] += events(*user) as f64);
     let mut taken = vec![0usize; SCALES];
     let (mut chosen, mut others) = (Vec::new(), Vec::new());
     for user in users {
@@ -357,7 +370,7 @@ mod tests {
         assert!(long * EVENTS_OF_USER + short * 3 <= EVENTS + EVENTS_OF_USER);
         // What the asked events count as has the shares of all events.
         let share = asked.weights[0] * (short * 3) as f64 / (asked.weights[4] * (long * EVENTS_OF_USER) as f64);
-        assert!((share / (90_000.0 / 199_000.0) - 1.0).abs() < 1e-3, "{share}");
+        assert!((share / (90_000.0 / 99_500.0) - 1.0).abs() < 1e-3, "{share}");
     }
 
     #[test]

@@ -20,8 +20,9 @@ const STEPS: [usize; 4] = [4, 16, 64, 256];
 pub(crate) const SCALES: usize = STEPS.len() + 1;
 /// Classes of events: no event comes later than its user's last.
 pub(crate) const CLASSES: usize = SCALES * (SCALES + 1) / 2;
-/// Where calibration may bring the sharpness.
+/// Where calibration may bring the sharpness, and how much more the taste counts.
 const SHARPNESS: RangeInclusive<f32> = 0.5..=2.0;
+const MORE_TASTE: RangeInclusive<f32> = -0.5..=2.0;
 
 /// On which step of the scale a number of events is.
 pub(crate) fn scale(events: usize) -> usize {
@@ -53,7 +54,10 @@ impl Corrections {
     pub(crate) fn is_sound(&self) -> bool {
         self.of_classes.len() == CLASSES * MOMENTS
             && self.of_classes.iter().all(|number| number.is_finite())
-            && self.of_classes.chunks_exact(MOMENTS).all(|of_class| SHARPNESS.contains(&of_class[NETWORK]))
+            && self
+                .of_classes
+                .chunks_exact(MOMENTS)
+                .all(|of_class| SHARPNESS.contains(&of_class[NETWORK]) && MORE_TASTE.contains(&of_class[TASTE]))
     }
 
     /// Corrects the weights of features, `[GATES]`, and what asks for items, `[width]`, of which `likes` is what the taste asks.
@@ -69,6 +73,7 @@ impl Corrections {
         let of_class = &mut self.of_classes[Corrections::place(class)];
         of_class.iter_mut().zip(step).for_each(|(number, step)| *number += step);
         of_class[NETWORK] = of_class[NETWORK].clamp(*SHARPNESS.start(), *SHARPNESS.end());
+        of_class[TASTE] = of_class[TASTE].clamp(*MORE_TASTE.start(), *MORE_TASTE.end());
     }
 
     /// All numbers, as they are kept in between.

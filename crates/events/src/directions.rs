@@ -14,7 +14,7 @@ use twinmart_nets::matrix::dot;
 use twinmart_tables::{Draws, Stream};
 
 /// Directions at most.
-pub(crate) const DIRECTIONS: usize = 48;
+pub(crate) const DIRECTIONS: usize = 96;
 /// Times that directions are multiplied with the pairs before they are made orthonormal again, and how often that is done.
 const TOGETHER: usize = 3;
 const ROUNDS: usize = 5;

@@ -277,10 +277,10 @@ pub(crate) fn clock_of(sequences: &Sequences, threshold: PersonThreshold) -> Clo
     Clock::of(&sessions, &sequences.time, |people| threshold.allows(people))
 }
 
-/// Standard deviation of the numbers of items' vectors, and of those of what one number of a taste asks for: a taste says about
-/// one nat for items that lie where it does.
+/// Standard deviation of the numbers of items' vectors; and, times the width, of those of what one number of a taste asks for:
+/// what tastes say for an item has a standard deviation of about one nat.
 const FIRST_SIZE: f32 = 0.15;
-const FIRST_ASKING: f32 = 0.05;
+const FIRST_ASKING: f32 = 6.4;
 
 /// Where learning starts: items by their places and their popularity, tastes asking for what lies where they do, everything else
 /// nearly silent.
@@ -315,7 +315,7 @@ fn first_weights(ground: &Groundwork, layout: &Layout, sequences: &Sequences, dr
     popular(&mut weights[layout.bias.clone()], &counts);
     let places = || draws.stream("events.places");
     // Tastes lie on the first directions of places.
-    let ask = projected(&ones(sizes.taste), layout.width, FIRST_ASKING, &mut places());
+    let ask = projected(&ones(sizes.taste), layout.width, FIRST_ASKING / width, &mut places());
     weights[layout.taste_out.clone()].copy_from_slice(&ask);
     let mut own = projected(&ground.places, layout.width, FIRST_SIZE, &mut places());
     if let Some(clusters) = &ground.clusters {

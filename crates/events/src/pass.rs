@@ -100,7 +100,7 @@ impl Losses {
     }
 }
 
-/// What speaks for the item of an event: its features, the season, and the network alone.
+/// What speaks for the item of an event: its features, the season, the network alone, and of that the taste.
 pub(crate) type Chosen = [f32; MOMENTS];
 
 /// A place that is asked what comes next.

@@ -4,7 +4,8 @@
 //! history ─► decoder ─► how it goes on ─► ways: moments of the next event ─► action ─► item
 //! ```
 //!
-//! A history has no plan: it is read as those of strangers are in learning, without group, taste, and sessions still to come.
+//! The network says so as it was learned: what drawing corrects of it (`corrections`) is for histories that go on from their own
+//! events, not for real ones. A history has no plan: it is read as those of strangers are in learning, without group, taste, and sessions still to come.
 //! A way is all that is decided before the action (arrival, gap, season, weekday, hour, place); inside a class of time, moments
 //! are as likely as the calendar says. Odds of arrivals, moments and actions are sums over all ways. Those of items are sums
 //! over the likeliest ways with their actions; [`Next::covered`] says how much of the whole these are.

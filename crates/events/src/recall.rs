@@ -560,7 +560,6 @@ impl Entry {
         features[LOGARITHMS] = if is_own { 1.0 } else { 0.0 };
         features[LOGARITHMS + 1] = self.now.min(1.0);
         features[LOGARITHMS + 2] = if is_own { self.recency(events) } else { 0.0 };
-        features[FOLLOWS] = 0.0;
         features
     }
 }

@@ -76,8 +76,7 @@ impl Summary {
         })
     }
 
-    /// `[users, dimensions]` standard deviations of tastes in each user's group, times `share`: users of many items lie closer
-    /// together than those of few.
+    /// `[users, dimensions]` standard deviations of tastes in each user's group, times `share`.
     pub(crate) fn blur(&self, share: f32) -> Vec<f32> {
         let of_groups: Vec<Vec<f32>> = (0..self.groups).map(|group| self.tastes.spread(group)).collect();
         self.group.iter().flat_map(|group| &of_groups[*group as usize]).map(|spread| share * spread).collect()
@@ -114,6 +113,9 @@ fn alike(sets: &WeightedSets, groups: usize, draws: Draws, progress: &Progress) 
 /// Groups are of users with about as many items: their tastes are as sharp.
 const STRATA: usize = 4;
 
+/// Tastes' numbers at most, in standard deviations: a direction of few people tells nobody from all others.
+const FARTHEST: f64 = 4.0;
+
 /// Brings each number of tastes to mean zero and variance one among users with about as many items, those of so many `groups`
 /// one after the other: what users of many items differ by is little, but sure.
 fn standardize(taste: &mut [f32], dimensions: usize, group: &[u32], groups: usize) {
@@ -129,7 +131,10 @@ fn standardize(taste: &mut [f32], dimensions: usize, group: &[u32], groups: usiz
             let mean = rows.iter().map(|row| f64::from(row[number])).sum::<f64>() / count;
             let variance = rows.iter().map(|row| (f64::from(row[number]) - mean).powi(2)).sum::<f64>() / count;
             let factor = 1.0 / variance.sqrt().max(1e-6);
-            rows.iter_mut().for_each(|row| row[number] = ((f64::from(row[number]) - mean) * factor) as f32);
+            rows.iter_mut().for_each(|row| {
+                let standard = (f64::from(row[number]) - mean) * factor;
+                row[number] = standard.clamp(-FARTHEST, FARTHEST) as f32;
+            });
         }
     }
 }
