@@ -138,8 +138,8 @@ def main():
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
-    shop = [arguments.dir / name for name in ("shop/events.parquet", "shop/items.parquet", "hidden.parquet")]
-    for path in [*shop, *(twin / "events.parquet" for twin in arguments.twin)]:
+    files = [arguments.dir / name for name in ("shop/events.parquet", "shop/items.parquet", "hidden.parquet")]
+    for path in [*files, *(twin / "events.parquet" for twin in arguments.twin)]:
         if not path.is_file():
             parser.error(f"{path} is missing")
     shop = Shop(arguments.dir, arguments.people)
