@@ -21,7 +21,7 @@ use twinmart_nets::vectorized;
 /// Items of a catalogue whose choices are among all at once, at most.
 pub(crate) const MOST_AT_ONCE: usize = 1_000;
 /// Items that a history brings to mind, at most.
-const MOST_CANDIDATES: usize = 512;
+const MOST_CANDIDATES: usize = 320;
 
 impl Sizes {
     /// What a history brings to mind before its first event.

@@ -17,6 +17,7 @@ mod items;
 mod layout;
 mod learn;
 mod likeness;
+mod margins;
 mod model;
 mod pass;
 mod places;

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::clock::Clock;
-use crate::corrections::{MOMENTS, NETWORK, TASTE};
+use crate::corrections::{BANDS, MOMENTS, NETWORK, TASTE, band};
 use crate::items::{Choice, Items, Part, PartSlopes, slopes_of_choices};
 use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
 use crate::learn::Care;
@@ -47,7 +47,7 @@ pub(crate) struct People<'a> {
     pub(crate) profile: &'a [Vec<u32>],
     /// `[users, taste]`
     pub(crate) taste: &'a [f32],
-    /// `[users, taste]` standard deviations of what learning adds to tastes; nothing where there is no learning.
+    /// `[taste]` standard deviations of what learning adds to tastes; nothing where there is no learning.
     pub(crate) blur: &'a [f32],
     /// True where nothing is known of anybody but the history.
     pub(crate) strangers: bool,
@@ -161,8 +161,7 @@ fn inputs<'m>(
         let mut steps = steps_of(people.sequences, people.clock, user);
         let mut taste = people.taste[user * sizes.taste..][..sizes.taste].to_vec();
         let is_drawn = learning.as_mut().is_some_and(|l| {
-            let blur = &people.blur[user * sizes.taste..][..sizes.taste];
-            taste.iter_mut().zip(blur).for_each(|(t, blur)| *t += blur * normal(&mut l.stream));
+            taste.iter_mut().zip(people.blur).for_each(|(t, blur)| *t += blur * normal(&mut l.stream));
             l.stream.random::<f64>() < l.care.strangers
         });
         let stranger = people.strangers || is_drawn;
@@ -317,12 +316,16 @@ pub(crate) fn choices<'m>(
 }
 
 impl Network<'_> {
-    /// What a taste asks for, `[width]`; nothing where there are no tastes.
+    /// What a taste asks for, band by band, `[BANDS, width]`; nothing where there are no tastes.
     pub(crate) fn likes(&self, taste: &[f32]) -> Vec<f32> {
-        match self.sizes.taste {
-            0 => Vec::new(),
-            numbers => linear(taste, &self.weights[self.layout.taste_out.clone()], numbers),
+        let width = self.layout.width;
+        let weights = self.weights[self.layout.taste_out.clone()].chunks_exact(width);
+        let mut likes = vec![0f32; if taste.is_empty() { 0 } else { BANDS * width }];
+        for (number, (taste, weights)) in taste.iter().zip(weights).enumerate() {
+            let of_band = &mut likes[band(number) * width..][..width];
+            of_band.iter_mut().zip(weights).for_each(|(likes, weight)| *likes += taste * weight);
         }
+        likes
     }
 
     /// What speaks for an item: its features, how much more popular it is in the season, q · v, and of that what the taste
@@ -340,7 +343,9 @@ impl Network<'_> {
         }
         chosen[FEATURES] = lifts[item as usize];
         let vector = self.items.vectors(&[item as usize]);
-        (chosen[NETWORK], chosen[TASTE]) = (dot(q, &vector), dot(likes, &vector));
+        chosen[NETWORK] = dot(q, &vector);
+        let bands = likes.chunks_exact(vector.len());
+        chosen[TASTE..].iter_mut().zip(bands).for_each(|(chosen, likes)| *chosen = dot(likes, &vector));
         chosen
     }
 }
@@ -741,7 +746,7 @@ mod tests {
             let mut stream = Stream::seed_from_u64(2);
             let taste = (0..USERS * 3).map(|_| normal(&mut stream)).collect();
             let profile = vec![(0..USERS as u32).map(|u| u % 2).collect()];
-            let blur = vec![0.2; USERS * 3];
+            let blur = vec![0.2; 3];
             Case { sequences, clock, rhythm, memory, sizes, catalogue, clusters, profile, taste, blur }
         }
 

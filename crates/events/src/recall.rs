@@ -14,7 +14,7 @@ use crate::likeness::Likeness;
 use crate::sequences::Sequences;
 use std::collections::HashMap;
 use twinmart_nets::exponential::{exponential, logarithm};
-use twinmart_nets::matrix::{dot, sum};
+use twinmart_nets::matrix::product;
 use twinmart_nets::vectorized;
 
 /// The ways in which companions are counted.
@@ -80,8 +80,13 @@ pub(crate) const FEATURES: usize = FOLLOWS + 1;
 const FOLLOWS: usize = TRACES + 4;
 /// How many of them are logarithms: the first ones.
 const LOGARITHMS: usize = TRACES + 1;
-/// Numbers of an entry that go into logarithms, filled up for vector instructions.
-const LANES: usize = LOGARITHMS.next_multiple_of(8);
+/// Numbers of an entry: the traces; choices in earlier sessions; what this session adds to the traces of earlier sessions when
+/// it ends; choices in this session; the sum over its choices of e^(−age / [`RECENT`]). As many as fill a cache line.
+const LANES: usize = 16;
+const BEFORE: usize = TRACES;
+const PENDING: usize = TRACES + 1;
+const NOW: usize = TRACES + 2;
+const RECENCY: usize = TRACES + 3;
 /// Events after which an item's recency has fallen to 1/e.
 const RECENT: f32 = 60.0;
 /// Features below this say nothing and are forgotten.
@@ -233,33 +238,33 @@ const ADDED: [[f32; LANES]; KINDS] = {
         }
         which += 1;
     }
+    added[ACROSS][PENDING] = 1.0;
     added
 };
 
+/// What is known of an item.
 #[derive(Debug, Clone, Default)]
+#[repr(align(64))]
 struct Entry {
+    numbers: [f32; LANES],
+}
+
+/// Which item an entry is of, and as of which event its recency is.
+#[derive(Debug, Clone, Copy)]
+struct Name {
     item: u32,
-    /// The traces; choices in earlier sessions; nothing.
-    logged: [f32; LANES],
-    /// What this session adds to the traces of earlier sessions when it ends.
-    pending: f32,
-    /// Choices in this session.
-    now: f32,
-    /// Sum over its choices of e^(−age / RECENT), as of event `at`.
-    recency: f32,
     at: u32,
 }
 
 impl Entry {
-    /// Choices in earlier sessions.
-    fn before(&self) -> f32 {
-        self.logged[TRACES]
+    fn is_own(&self) -> bool {
+        self.numbers[BEFORE] + self.numbers[NOW] > 0.0
     }
 
     /// How recent its choices are at the next of `events`.
     #[inline(always)]
-    fn recency(&self, events: u32) -> f32 {
-        self.recency * exponential(-((events - self.at) as f32) / RECENT)
+    fn recency(&self, name: Name, events: u32) -> f32 {
+        self.numbers[RECENCY] * exponential(-((events - name.at) as f32) / RECENT)
     }
 }
 
@@ -271,6 +276,8 @@ pub(crate) struct Recall {
     /// Items that have features, at most.
     most: usize,
     entries: Vec<Entry>,
+    /// `[entries]`
+    names: Vec<Name>,
     /// What followed each item in this history.
     followers: HashMap<u32, Vec<u32>>,
     last: Option<u32>,
@@ -351,6 +358,7 @@ impl Recall {
             places: vec![NONE; items],
             most,
             entries: Vec::new(),
+            names: Vec::new(),
             followers: HashMap::new(),
             last: None,
             events: 0,
@@ -362,34 +370,35 @@ impl Recall {
 
     /// Forgets everything, for another history.
     pub(crate) fn clear(&mut self) {
-        self.entries.drain(..).for_each(|entry| self.places[entry.item as usize] = NONE);
+        self.entries.clear();
+        self.names.drain(..).for_each(|name| self.places[name.item as usize] = NONE);
         self.followers.clear();
         (self.last, self.events) = (None, 0);
     }
 
     /// Takes note that the next event begins a session.
     pub(crate) fn begin_session(&mut self) {
-        for entry in &mut self.entries {
-            entry.logged[TRACES] += entry.now;
-            entry.now = 0.0;
-            for (trace, fading) in entry.logged.iter_mut().zip(&FADING) {
+        for Entry { numbers } in &mut self.entries {
+            numbers[BEFORE] += std::mem::take(&mut numbers[NOW]);
+            let pending = std::mem::take(&mut numbers[PENDING]);
+            for (trace, fading) in numbers.iter_mut().zip(&FADING) {
                 match fading.of {
                     Of::Session => *trace = 0.0,
                     Of::History => {}
-                    Of::Earlier => *trace = *trace * fading.keep + entry.pending,
+                    Of::Earlier => *trace = *trace * fading.keep + pending,
                 }
             }
-            entry.pending = 0.0;
         }
     }
 
     /// Takes note of an event. One that is `old` leaves no traces, only the user's own past.
     pub(crate) fn push(&mut self, item: u32, memory: &Memory, old: bool) {
         let at = self.events;
-        let entry = self.entry(item);
-        entry.now += 1.0;
-        entry.recency = entry.recency * (-((at - entry.at) as f32) / RECENT).exp() + 1.0;
-        entry.at = at;
+        let place = self.place(item) as usize;
+        let (entry, name) = (&mut self.entries[place], &mut self.names[place]);
+        entry.numbers[NOW] += 1.0;
+        entry.numbers[RECENCY] = entry.recency(*name, at) + 1.0;
+        name.at = at;
         if let Some(last) = self.last {
             let followers = self.followers.entry(last).or_default();
             if !followers.contains(&item) {
@@ -409,16 +418,11 @@ impl Recall {
                 let place = self.place(*other);
                 self.mentioned.push(place);
             }
-            touch(&mut self.entries, &self.mentioned, shares, which);
+            touch(&mut self.entries, &self.mentioned, shares, &ADDED[which]);
         }
         if self.events.is_multiple_of(FORGET_EVERY) || self.entries.len() / 2 > self.most {
             self.forget(memory);
         }
-    }
-
-    fn entry(&mut self, item: u32) -> &mut Entry {
-        let place = self.place(item);
-        &mut self.entries[place as usize]
     }
 
     /// Where the entry of an item is, from now on.
@@ -426,7 +430,8 @@ impl Recall {
         let place = &mut self.places[item as usize];
         if *place == NONE {
             *place = self.entries.len() as u32;
-            self.entries.push(Entry { item, ..Entry::default() });
+            self.entries.push(Entry::default());
+            self.names.push(Name { item, at: 0 });
         }
         *place
     }
@@ -434,25 +439,29 @@ impl Recall {
     /// Drops entries that say nothing, or less than as many as may have features.
     fn forget(&mut self, memory: &Memory) {
         let least = self.look();
-        let places = &mut self.places;
-        let (mut kept, mut strengths) = (0, self.strengths.iter());
-        self.entries.retain(|e| {
-            let strength = strengths.next();
+        let mut kept = 0;
+        for place in 0..self.entries.len() {
+            let (entry, name) = (&self.entries[place], self.names[place]);
             let loud = || {
-                strength.is_some_and(|strength| *strength >= least)
-                    && e.logged[..TRACES].iter().chain([&e.pending]).any(|t| t * memory.rarity[e.item as usize] > FAINT)
+                let rarity = memory.rarity[name.item as usize];
+                self.strengths[place] >= least && entry.numbers[..=PENDING].iter().any(|t| t * rarity > FAINT)
             };
-            let keep = e.before() + e.now > 0.0 || loud();
-            places[e.item as usize] = if keep { kept } else { NONE };
-            kept += u32::from(keep);
-            keep
-        });
+            let keep = entry.is_own() || loud();
+            self.places[name.item as usize] = if keep { kept as u32 } else { NONE };
+            if keep {
+                self.entries.swap(kept, place);
+                self.names.swap(kept, place);
+                kept += 1;
+            }
+        }
+        self.entries.truncate(kept);
+        self.names.truncate(kept);
     }
 
     /// Looks how strong all entries are; the answer is the strength of the last one that may have features, nothing where all may.
     fn look(&mut self) -> f32 {
         self.strengths.resize(self.entries.len(), 0.0);
-        weigh(&self.entries, self.events, &mut self.strengths);
+        weigh(&self.entries, &self.names, self.events, &mut self.strengths);
         if self.entries.len() <= self.most {
             return f32::NEG_INFINITY;
         }
@@ -483,7 +492,7 @@ impl Recall {
         out.said.clear();
         out.items.resize(self.chosen.len(), 0);
         out.features.resize(self.chosen.len() * FEATURES, 0.0);
-        describe(&self.entries, &self.chosen, self.events, &memory.rarity, out);
+        describe((&self.entries, &self.names), &self.chosen, self.events, &memory.rarity, out);
         self.followed(|place| out.features[place * FEATURES + FOLLOWS] = 1.0);
     }
 
@@ -493,7 +502,7 @@ impl Recall {
         out.features.clear();
         out.items.resize(self.chosen.len(), 0);
         out.said.resize(self.chosen.len(), 0.0);
-        weigh_features(&self.entries, &self.chosen, self.events, &memory.rarity, gates, out);
+        weigh_features((&self.entries, &self.names), &self.chosen, self.events, &memory.rarity, gates, out);
         self.followed(|place| out.said[place] += gates[FOLLOWS]);
     }
 
@@ -513,65 +522,90 @@ vectorized! {
     /// What stays of traces from one event to the next.
     fn fade<'a>(entries: &'a mut [Entry]) {
         for entry in entries.iter_mut() {
-            entry.logged.iter_mut().zip(&KEPT).for_each(|(trace, keep)| *trace *= keep);
+            entry.numbers.iter_mut().zip(&KEPT).for_each(|(trace, keep)| *trace *= keep);
         }
     }
 }
 
 vectorized! {
-    /// Takes note of an event's companions of one kind, at `places`.
-    fn touch<'a>(entries: &'a mut [Entry], places: &'a [u32], shares: &'a [f32], which: usize) {
+    /// Takes note of an event's companions of one kind, at `places`; `added` says which numbers of theirs grow.
+    fn touch<'a>(entries: &'a mut [Entry], places: &'a [u32], shares: &'a [f32], added: &'a [f32; LANES]) {
         for (place, share) in places.iter().zip(shares) {
-            let entry = &mut entries[*place as usize];
-            entry.pending += if which == ACROSS { *share } else { 0.0 };
-            entry.logged.iter_mut().zip(&ADDED[which]).for_each(|(trace, adds)| *trace += share * adds);
+            let numbers = &mut entries[*place as usize].numbers;
+            numbers.iter_mut().zip(added).for_each(|(number, adds)| *number += share * adds);
         }
     }
 }
 
 vectorized! {
     /// How strongly items come to mind: how likely their traces make them; the user's own items come first.
-    fn weigh<'a>(entries: &'a [Entry], events: u32, strengths: &'a mut [f32]) {
-        for (entry, strength) in entries.iter().zip(strengths) {
-            let mut sums = [0f32; 8];
-            for (lane, number) in entry.logged.iter().enumerate() {
-                sums[lane % 8] += if lane < TRACES { *number } else { 0.0 };
-            }
-            let own = if entry.before() + entry.now > 0.0 { 1.0 + entry.recency(events) } else { 0.0 };
-            *strength = sum(sums) + entry.pending + own;
+    fn weigh<'a>(simd; entries: &'a [Entry], names: &'a [Name], events: u32, strengths: &'a mut [f32]) {
+        let mut counted = TRACED;
+        counted[PENDING] = 1.0;
+        for ((entry, name), strength) in entries.iter().zip(names).zip(strengths) {
+            let own = if entry.is_own() { 1.0 + entry.recency(*name, events) } else { 0.0 };
+            *strength = product(simd, &counted, &entry.numbers) + own;
         }
     }
 }
 
-/// Features, filled up for vector instructions.
-const PADDED: usize = FEATURES.next_multiple_of(8);
+/// Which of an entry's numbers are traces: 1, else 0.
+const TRACED: [f32; LANES] = {
+    let mut traced = [0.0; LANES];
+    let mut which = 0;
+    while which < TRACES {
+        traced[which] = 1.0;
+        which += 1;
+    }
+    traced
+};
+
+/// Entries and their names.
+type Known<'a> = (&'a [Entry], &'a [Name]);
+
+/// Entries that are looked at together.
+const TOGETHER: usize = 32;
+
+/// The logarithms among the features of some entries, first in each of `[entries][LANES]`.
+#[inline(always)]
+fn logarithms((entries, names): Known, chosen: &[u32], rarity: &[f32], rows: &mut [[f32; LANES]; TOGETHER]) {
+    for (row, chosen) in rows.iter_mut().zip(chosen) {
+        let (entry, name) = (&entries[*chosen as usize], names[*chosen as usize]);
+        // What the session has already is not brought to mind by its companions.
+        let open = if entry.numbers[NOW] > 0.0 { 0.0 } else { rarity[name.item as usize] };
+        for lane in 0..LANES {
+            row[lane] = 1.0 + entry.numbers[lane] * (open * TRACED[lane] + (1.0 - TRACED[lane]));
+        }
+    }
+    rows[..chosen.len()].as_flattened_mut().iter_mut().for_each(|x| *x = logarithm(*x));
+}
 
 impl Entry {
-    /// Its features at the next of `events`, without that of followers.
+    /// Its features besides the logarithms, at the next of `events`, without that of followers: whether it is of earlier sessions,
+    /// whether this one has it, how recent it is.
     #[inline(always)]
-    fn features(&self, events: u32, rarity: &[f32]) -> [f32; PADDED] {
-        // What the session has already is not brought to mind by its companions.
-        let open = if self.now > 0.0 { 0.0 } else { rarity[self.item as usize] };
-        let mut features = [0f32; PADDED];
-        for (lane, number) in self.logged.iter().enumerate() {
-            features[lane] = logarithm(1.0 + number * if lane < TRACES { open } else { 1.0 });
-        }
-        let is_own = self.before() > 0.0;
-        features[LOGARITHMS] = if is_own { 1.0 } else { 0.0 };
-        features[LOGARITHMS + 1] = self.now.min(1.0);
-        features[LOGARITHMS + 2] = if is_own { self.recency(events) } else { 0.0 };
-        features
+    fn own(&self, name: Name, events: u32) -> [f32; 3] {
+        let is_own = self.numbers[BEFORE] > 0.0;
+        let recency = if is_own { self.recency(name, events) } else { 0.0 };
+        [f32::from(is_own), self.numbers[NOW].min(1.0), recency]
     }
 }
 
 vectorized! {
     /// Entries and their features at the next event, without those of followers; bound by how fast entries are read.
-    fn describe<'a>(entries: &'a [Entry], chosen: &'a [u32], events: u32, rarity: &'a [f32], out: &'a mut Candidates) {
-        let places = out.items.iter_mut().zip(out.features.as_chunks_mut::<FEATURES>().0);
-        for (entry, (item, features)) in chosen.iter().zip(places) {
-            let entry = &entries[*entry as usize];
-            *item = entry.item;
-            features.copy_from_slice(&entry.features(events, rarity)[..FEATURES]);
+    fn describe<'a>(known: Known<'a>, chosen: &'a [u32], events: u32, rarity: &'a [f32], out: &'a mut Candidates) {
+        let mut rows = [[0f32; LANES]; TOGETHER];
+        let described = out.items.chunks_mut(TOGETHER).zip(out.features.chunks_mut(TOGETHER * FEATURES));
+        for (chosen, (items, features)) in chosen.chunks(TOGETHER).zip(described) {
+            logarithms(known, chosen, rarity, &mut rows);
+            let places = items.iter_mut().zip(features.as_chunks_mut::<FEATURES>().0);
+            for ((entry, row), (item, features)) in chosen.iter().zip(&rows).zip(places) {
+                let (entry, name) = (&known.0[*entry as usize], known.1[*entry as usize]);
+                *item = name.item;
+                features[..LOGARITHMS].copy_from_slice(&row[..LOGARITHMS]);
+                features[LOGARITHMS..FOLLOWS].copy_from_slice(&entry.own(name, events));
+                features[FOLLOWS] = 0.0;
+            }
         }
     }
 }
@@ -579,19 +613,26 @@ vectorized! {
 vectorized! {
     /// Entries and what their features say at the next event, without those of followers.
     fn weigh_features<'a>(
-        entries: &'a [Entry],
+        simd;
+        known: Known<'a>,
         chosen: &'a [u32],
         events: u32,
         rarity: &'a [f32],
         gates: &'a [f32],
         out: &'a mut Candidates,
     ) {
-        let mut weights = [0f32; PADDED];
-        weights[..FEATURES].copy_from_slice(&gates[..FEATURES]);
-        for (entry, (item, said)) in chosen.iter().zip(out.items.iter_mut().zip(&mut out.said)) {
-            let entry = &entries[*entry as usize];
-            *item = entry.item;
-            *said = dot(&weights, &entry.features(events, rarity));
+        let mut weights = [0f32; LANES];
+        weights[..LOGARITHMS].copy_from_slice(&gates[..LOGARITHMS]);
+        let mut rows = [[0f32; LANES]; TOGETHER];
+        let weighed = out.items.chunks_mut(TOGETHER).zip(out.said.chunks_mut(TOGETHER));
+        for (chosen, (items, said)) in chosen.chunks(TOGETHER).zip(weighed) {
+            logarithms(known, chosen, rarity, &mut rows);
+            for ((entry, row), (item, said)) in chosen.iter().zip(&rows).zip(items.iter_mut().zip(said)) {
+                let (entry, name) = (&known.0[*entry as usize], known.1[*entry as usize]);
+                *item = name.item;
+                let own: f32 = entry.own(name, events).iter().zip(&gates[LOGARITHMS..]).map(|(x, gate)| x * gate).sum();
+                *said = product(simd, &weights, row) + own;
+            }
         }
     }
 }
@@ -599,6 +640,7 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use twinmart_nets::matrix::dot;
 
     /// 0 → 1 and 2 ↔ 3, by many people.
     fn memory() -> Memory {

@@ -2,19 +2,20 @@
 //!
 //! Sets are weighted by ln(users / users of the item) and put on axes: those that [`crate::directions::Directions`] finds, or, for
 //! sets that are nobody's, those that span the largest singular vectors (Halko, Martinsson & Tropp, "Finding structure with
-//! randomness", 2011, algorithm 4.4: subspace iteration). New tastes are drawn group by group from normal distributions, so
-//! that nobody's own taste is kept.
+//! randomness", 2011, algorithm 4.4: subspace iteration). New tastes are drawn group by group from distributions, so that nobody's
+//! own taste is kept.
 
+use crate::margins::Margins;
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use twinmart_nets::matrix::{add, dot};
 use twinmart_tables::Stream;
 
+/// Numbers of tastes at most, in standard deviations: a direction of few people tells nobody from all others.
+pub(crate) const FARTHEST: f32 = 4.0;
 /// Rounds of subspace iteration.
 const ROUNDS: usize = 5;
-/// Share of all groups' common spread in each group's.
-const COMMON: f64 = 0.3;
 
 /// Item sets of users with the weight of each item; rows have length 1.
 #[derive(Debug)]
@@ -116,57 +117,51 @@ pub(crate) fn orthonormal(matrix: &mut [f32], columns: usize) {
     }
 }
 
-/// Normal distributions of tastes, one for each group of users.
+/// Distributions of tastes: normal ones of numbers that stand for those of tastes (see [`Margins`]; together a Gaussian copula).
+/// Each group of users has its mean; all share one covariance, for what is drawn from that of fifty people lies among them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tastes {
     dimensions: usize,
     /// `[groups][dimensions]`
     means: Vec<Vec<f32>>,
-    /// `[groups][dimensions · dimensions]` lower triangular roots of the covariances.
-    roots: Vec<Vec<f32>>,
+    /// `[dimensions · dimensions]` the lower triangular root of the covariance inside groups.
+    root: Vec<f32>,
+    /// One for each stratum, which as many groups have in order.
+    margins: Vec<Margins>,
 }
 
 impl Tastes {
-    /// The distributions of the tastes of `groups` groups. A group that too few people share has that of all.
+    /// The distributions of the tastes of `groups` groups, as many of each of `strata` after each other. A group that too few
+    /// people share has the mean of all.
     pub(crate) fn of(
         tastes: &[f32],
         dimensions: usize,
         group: &[u32],
-        groups: usize,
+        (groups, strata): (usize, usize),
         enough: impl Fn(usize) -> bool,
     ) -> Tastes {
-        let members = |wanted: Option<u32>| -> Vec<&[f32]> {
-            let rows = tastes.chunks_exact(dimensions).zip(group);
-            rows.filter(|(row, g)| wanted.is_none_or(|w| w == **g) && row.iter().any(|x| *x != 0.0))
-                .map(|(row, _)| row)
-                .collect()
+        let mut tastes = tastes.to_vec();
+        let of_stratum = |stratum: usize| {
+            let is_known = |row: &[f32], group: u32| {
+                group as usize * strata / groups == stratum && row.iter().any(|number| *number != 0.0)
+            };
+            let rows = tastes.chunks_exact_mut(dimensions).zip(group);
+            let mut rows: Vec<&mut [f32]> =
+                rows.filter(|(row, group)| is_known(row, **group)).map(|(row, _)| row).collect();
+            Margins::taken(&mut rows, dimensions)
         };
-        let all = members(None);
-        let means: Vec<Vec<f32>> = (0..groups)
-            .map(|g| {
-                let own = members(Some(g as u32));
-                mean(if enough(own.len()) { &own } else { &all }, dimensions)
-            })
-            .collect();
-        let mut common = vec![0f64; dimensions * dimensions];
-        for (row, g) in tastes.chunks_exact(dimensions).zip(group) {
-            if row.iter().any(|x| *x != 0.0) {
-                add_square(&mut common, row, &means[*g as usize]);
-            }
-        }
-        common.iter_mut().for_each(|c| *c /= all.len().max(1) as f64);
-        let root = |g: usize| {
-            let own = members(Some(g as u32));
-            let mut spread = vec![0f64; dimensions * dimensions];
-            let share = if enough(own.len()) { 1.0 - COMMON } else { 0.0 };
-            own.iter().for_each(|row| add_square(&mut spread, row, &means[g]));
-            for (s, c) in spread.iter_mut().zip(&common) {
-                *s = share * *s / own.len().max(1) as f64 + (1.0 - share) * c;
-            }
-            cholesky(spread, dimensions)
+        let margins = (0..strata).map(of_stratum).collect();
+        let known = || tastes.chunks_exact(dimensions).zip(group).filter(|(row, _)| row.iter().any(|x| *x != 0.0));
+        let all: Vec<&[f32]> = known().map(|(row, _)| row).collect();
+        let mean_of = |wanted: usize| {
+            let own: Vec<&[f32]> = known().filter(|(_, g)| **g as usize == wanted).map(|(row, _)| row).collect();
+            mean(if enough(own.len()) { &own } else { &all }, dimensions)
         };
-        let roots = (0..groups).map(root).collect();
-        Tastes { dimensions, means, roots }
+        let means: Vec<Vec<f32>> = (0..groups).map(mean_of).collect();
+        let mut spread = vec![0f64; dimensions * dimensions];
+        known().for_each(|(row, g)| add_square(&mut spread, row, &means[*g as usize]));
+        spread.iter_mut().for_each(|s| *s /= all.len().max(1) as f64);
+        Tastes { dimensions, means, root: cholesky(spread, dimensions), margins }
     }
 
     /// Numbers of a taste.
@@ -174,27 +169,33 @@ impl Tastes {
         self.dimensions
     }
 
-    /// The standard deviation of each number in a group.
-    pub(crate) fn spread(&self, group: usize) -> Vec<f32> {
-        self.roots[group].chunks_exact(self.dimensions).map(|root| dot(root, root).sqrt()).collect()
+    /// The standard deviation of each number inside groups.
+    pub(crate) fn spread(&self) -> Vec<f32> {
+        self.root.chunks_exact(self.dimensions).map(|root| dot(root, root).sqrt()).collect()
     }
 
     /// A new taste of a group.
     pub fn draw(&self, group: usize, stream: &mut Stream) -> Vec<f32> {
         let noise: Vec<f32> = (0..self.dimensions).map(|_| normal(stream)).collect();
         let mut taste = self.means[group].clone();
-        for (x, root) in taste.iter_mut().zip(self.roots[group].chunks_exact(self.dimensions)) {
+        for (x, root) in taste.iter_mut().zip(self.root.chunks_exact(self.dimensions)) {
             *x += dot(root, &noise);
         }
+        let margins = &self.margins[group * self.margins.len() / self.means.len()];
+        taste.iter_mut().enumerate().for_each(|(number, x)| *x = margins.value(number, *x).clamp(-FARTHEST, FARTHEST));
         taste
     }
 
     /// True where nothing drawn from it can fail.
     pub(crate) fn is_sound(&self, groups: usize, dimensions: usize) -> bool {
-        let fits = |rows: &[Vec<f32>], width: usize| {
-            rows.len() == groups && rows.iter().all(|r| r.len() == width && r.iter().all(|x| x.is_finite()))
-        };
-        self.dimensions == dimensions && fits(&self.means, dimensions) && fits(&self.roots, dimensions * dimensions)
+        let is_finite = |numbers: &[f32]| numbers.iter().all(|x| x.is_finite());
+        self.dimensions == dimensions
+            && self.means.len() == groups
+            && self.means.iter().all(|mean| mean.len() == dimensions && is_finite(mean))
+            && self.root.len() == dimensions * dimensions
+            && is_finite(&self.root)
+            && (1..=groups).contains(&self.margins.len())
+            && self.margins.iter().all(|margins| margins.is_sound(dimensions))
     }
 }
 
@@ -275,7 +276,7 @@ mod tests {
                 row
             })
             .collect();
-        let tastes = Tastes::of(&rows, 3, &group, 2, |people| people >= 5);
+        let tastes = Tastes::of(&rows, 3, &group, (2, 2), |people| people >= 5);
         assert!(tastes.is_sound(2, 3) && !tastes.is_sound(3, 3));
         for g in 0..2 {
             let drawn: Vec<f32> = (0..4_000).flat_map(|_| tastes.draw(g, &mut stream)).collect();

@@ -15,6 +15,23 @@ pub fn lengthened(x: u16) -> f32 {
     f32::from_bits(u32::from(x) << 16)
 }
 
+/// Rows of a table, `[rows, width]` with an even width, two short numbers in each of `[rows, width / 2]`: one of the row's first
+/// half, and in the upper bits the one as far into the second.
+pub fn packed(table: &[f32], width: usize) -> Vec<u32> {
+    let pair = |(first, second): (&f32, &f32)| u32::from(shortened(*first)) | u32::from(shortened(*second)) << 16;
+    let of_row = |row: &[f32]| {
+        let (first, second) = row.split_at(width / 2);
+        first.iter().zip(second).map(pair).collect::<Vec<_>>()
+    };
+    table.chunks_exact(width).flat_map(of_row).collect()
+}
+
+/// The two numbers of a pair.
+#[inline(always)]
+pub(crate) fn unpacked(pair: u32) -> [f32; 2] {
+    [f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

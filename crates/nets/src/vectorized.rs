@@ -8,6 +8,12 @@ pub use pulp;
 #[macro_export]
 macro_rules! vectorized {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident<$life:lifetime>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
+        $crate::vectorized! {
+            $(#[$attribute])*
+            $visibility fn $name<$life>(_simd; $($argument: $type),*) $body
+        }
+    };
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident<$life:lifetime>($simd:ident; $($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
         $visibility fn $name<$life>($($argument: $type),*) {
             struct Work<$life> {
@@ -16,7 +22,7 @@ macro_rules! vectorized {
             impl<$life> $crate::vectorized::pulp::WithSimd for Work<$life> {
                 type Output = ();
                 #[inline(always)]
-                fn with_simd<S: $crate::vectorized::pulp::Simd>(self, _: S) {
+                fn with_simd<S: $crate::vectorized::pulp::Simd>(self, $simd: S) {
                     let Work { $($argument),* } = self;
                     $body
                 }
