@@ -31,12 +31,13 @@ impl Margins {
         };
         let normal = (0..parts).map(|p| mean(&mut scores[part(p)].iter().copied())).collect();
         let mut values = Vec::with_capacity(dimensions * parts);
-        for number in 0..dimensions {
+        let mut take = |number: usize| {
             let mut order: Vec<usize> = (0..people).collect();
             order.sort_by(|a, b| rows[*a][number].total_cmp(&rows[*b][number]));
             values.extend((0..parts).map(|p| mean(&mut order[part(p)].iter().map(|person| rows[*person][number]))));
             order.iter().zip(&scores).for_each(|(person, score)| rows[*person][number] = *score);
-        }
+        };
+        (0..dimensions).for_each(&mut take);
         Margins { normal, values }
     }
 
