@@ -19,7 +19,8 @@ const PEOPLE_OF_PART: usize = 20;
 
 impl Margins {
     /// Puts normal numbers in the place of those of some people's tastes, `[people][dimensions]`: those of their ranks (van der
-    /// Waerden's scores), of equal numbers in the order of the people.
+    /// Waerden's scores), equal ones for equal numbers. Given one after the other, they would make those who come late alike
+    /// in all numbers that many people share.
     pub(crate) fn taken(rows: &mut [&mut [f32]], dimensions: usize) -> Margins {
         let people = rows.len();
         let scores: Vec<f32> = (0..people).map(|rank| quantile((rank as f64 + 0.5) / people as f64) as f32).collect();
@@ -31,11 +32,18 @@ impl Margins {
         };
         let normal = (0..parts).map(|p| mean(&mut scores[part(p)].iter().copied())).collect();
         let mut values = Vec::with_capacity(dimensions * parts);
+        let mut shared = Vec::with_capacity(people);
         let mut take = |number: usize| {
             let mut order: Vec<usize> = (0..people).collect();
             order.sort_by(|a, b| rows[*a][number].total_cmp(&rows[*b][number]));
             values.extend((0..parts).map(|p| mean(&mut order[part(p)].iter().map(|person| rows[*person][number]))));
-            order.iter().zip(&scores).for_each(|(person, score)| rows[*person][number] = *score);
+            let mut rank = 0;
+            for equal in order.chunk_by(|a, b| rows[*a][number] == rows[*b][number]) {
+                let score = mean(&mut scores[rank..rank + equal.len()].iter().copied());
+                shared.extend(equal.iter().map(|person| (*person, score)));
+                rank += equal.len();
+            }
+            shared.drain(..).for_each(|(person, score)| rows[person][number] = score);
         };
         (0..dimensions).for_each(&mut take);
         Margins { normal, values }
@@ -97,6 +105,26 @@ mod tests {
             let far = if expected > 3.0 { 2.0 } else { 0.06 };
             assert!((margins.value(0, row[0]) - expected).abs() < far, "{expected} {}", margins.value(0, row[0]));
             assert!((margins.value(1, row[1]) + expected).abs() < far);
+        }
+    }
+
+    #[test]
+    fn who_shares_a_number_shares_its_normal_number() {
+        // Of 400 people, most share the first number, and others the second.
+        let mut tastes: Vec<f32> =
+            (0..400).flat_map(|person| [f32::from(person % 5 == 0), f32::from(person % 7 == 0)]).collect();
+        let known = tastes.clone();
+        let margins = Margins::taken(&mut tastes.chunks_exact_mut(2).collect::<Vec<_>>(), 2);
+        for (normal, known) in tastes.chunks_exact(2).zip(known.chunks_exact(2)) {
+            for number in 0..2 {
+                assert!((margins.value(number, normal[number]) - known[number]).abs() < 0.05);
+            }
+        }
+        for number in 0..2 {
+            let mut normal: Vec<f32> = tastes.iter().skip(number).step_by(2).copied().collect();
+            normal.sort_by(f32::total_cmp);
+            normal.dedup();
+            assert_eq!(normal.len(), 2);
         }
     }
 
