@@ -15,7 +15,7 @@
 //! says for those of held-out users: for the people it learned from it says more, and drawn users would be too much like these.
 //! A part of that is what the taste says, (taste · weights) · v: drawn users are to be as much of their taste as real ones.
 
-use crate::corrections::{CLASSES, Corrections, MOMENTS, NETWORK, SCALES, class, scale};
+use crate::corrections::{CLASSES, Corrections, MOMENTS, NETWORK, SCALES, TASTE, class, scale};
 use crate::draw::Plan;
 use crate::items::Items;
 use crate::layout::Layout;
@@ -89,7 +89,7 @@ impl Moments {
     /// of people it did not learn from.
     fn away(&self, drawn: &Moments, unseen: Option<Unseen>) -> [f64; MOMENTS] {
         std::array::from_fn(|moment| match moment {
-            NETWORK.. => unseen.map_or(0.0, |unseen| unseen[moment - NETWORK] - drawn.mean(moment)),
+            NETWORK | TASTE => unseen.map_or(0.0, |unseen| unseen[moment - NETWORK] - drawn.mean(moment)),
             _ => self.mean(moment) - drawn.mean(moment),
         })
     }
@@ -108,7 +108,7 @@ fn step(covariance: impl Fn(usize, usize) -> f64, away: &[f64; MOMENTS]) -> Vec<
 }
 
 /// Means of what the network alone and the taste say for choices.
-type Unseen = [f64; MOMENTS - NETWORK];
+type Unseen = [f64; 2];
 
 /// What speaks for the choices of some users, of all together and class by class.
 struct Choices {
@@ -143,16 +143,15 @@ impl Choices {
         let more = |(own, others): (&Moments, &Moments), moment: usize| own.mean(moment) - others.mean(moment);
         let sum: f64 = classes().map(seen).sum();
         // Class by class, for the two sets have not the same shares of long histories.
-        let of_all: Unseen = std::array::from_fn(|told| {
-            classes().map(|both| seen(both) * more(both, NETWORK + told)).sum::<f64>() / sum.max(1.0)
-        });
-        let of_class = |both: (&Moments, &Moments)| -> Unseen {
-            std::array::from_fn(|told| {
-                let (moment, of_all) = (NETWORK + told, of_all[told] * KNOWING_DOUBT);
+        let of_all = [NETWORK, TASTE]
+            .map(|moment| classes().map(|both| seen(both) * more(both, moment)).sum::<f64>() / sum.max(1.0));
+        let of_class = |both: (&Moments, &Moments)| {
+            [NETWORK, TASTE].map(|moment| {
+                let of_all = of_all[moment - NETWORK] * KNOWING_DOUBT;
                 both.0.mean(moment) - (more(both, moment) * seen(both) + of_all) / (seen(both) + KNOWING_DOUBT)
             })
         };
-        let unseen = std::array::from_fn(|told| self.all.mean(NETWORK + told) - of_all[told]);
+        let unseen = [NETWORK, TASTE].map(|moment| self.all.mean(moment) - of_all[moment - NETWORK]);
         (sum > 0.0).then(|| (classes().map(of_class).collect(), unseen))
     }
 
@@ -391,7 +390,7 @@ mod tests {
             Choices::of(all.iter().map(|(planned, chosen)| (*planned, &chosen[..])))
         };
         let (real, drawn) = (choices(1.0, 1.0), choices(-1.0, 0.5));
-        let steps = real.steps_from(&drawn, Some(&(vec![[1.0; MOMENTS - NETWORK]; CLASSES], [1.0; MOMENTS - NETWORK])));
+        let steps = real.steps_from(&drawn, Some(&(vec![[1.0; 2]; CLASSES], [1.0; 2])));
         let (many, few) = (&steps[class(Some(3), 1)], &steps[class(Some(100), 80)]);
         // Variance 1/3, so half a unit is a step of 1.5.
         assert!(many.iter().all(|step| (step - 1.5).abs() < 0.2), "{many:?}");

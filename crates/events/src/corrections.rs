@@ -9,14 +9,11 @@ use crate::layout::GATES;
 use serde::{Deserialize, Serialize};
 use std::ops::{Range, RangeInclusive};
 
-/// Numbers of what speaks for a choice: its features, the season, the network alone, and of that what the user's taste says,
-/// band by band.
-pub(crate) const MOMENTS: usize = GATES + 1 + BANDS;
-/// Position of what the network alone says, and of what the first band of the taste says.
+/// Numbers of what speaks for a choice: its features, the season, the network alone, and of that the user's taste.
+pub(crate) const MOMENTS: usize = GATES + 2;
+/// Position of what the network alone says, and of what the taste says.
 pub(crate) const NETWORK: usize = GATES;
 pub(crate) const TASTE: usize = GATES + 1;
-/// Bands of a taste's numbers: each of twice as many as the one before, the last of all others.
-pub(crate) const BANDS: usize = 6;
 /// Where the next step of the scale begins, in events.
 const STEPS: [usize; 4] = [4, 16, 64, 256];
 /// Steps of the scale.
@@ -26,11 +23,6 @@ pub(crate) const CLASSES: usize = SCALES * (SCALES + 1) / 2;
 /// Where calibration may bring the sharpness, and how much more the taste counts.
 const SHARPNESS: RangeInclusive<f32> = 0.5..=2.0;
 const MORE_TASTE: RangeInclusive<f32> = -0.5..=2.0;
-
-/// The band of a taste's number.
-pub(crate) fn band(number: usize) -> usize {
-    ((number + 1).ilog2() as usize).min(BANDS - 1)
-}
 
 /// On which step of the scale a number of events is.
 pub(crate) fn scale(events: usize) -> usize {
@@ -55,27 +47,25 @@ pub(crate) struct Corrections {
 impl Corrections {
     /// Nothing is corrected.
     pub(crate) fn none() -> Corrections {
-        let of_class = |_| std::iter::repeat_n(0.0, GATES).chain([1.0]).chain([0.0; BANDS]);
+        let of_class = |_| std::iter::repeat_n(0.0, GATES).chain([1.0, 0.0]);
         Corrections { of_classes: (0..CLASSES).flat_map(of_class).collect() }
     }
 
     pub(crate) fn is_sound(&self) -> bool {
         self.of_classes.len() == CLASSES * MOMENTS
             && self.of_classes.iter().all(|number| number.is_finite())
-            && self.of_classes.chunks_exact(MOMENTS).all(|of_class| {
-                SHARPNESS.contains(&of_class[NETWORK]) && of_class[TASTE..].iter().all(|more| MORE_TASTE.contains(more))
-            })
+            && self
+                .of_classes
+                .chunks_exact(MOMENTS)
+                .all(|of_class| SHARPNESS.contains(&of_class[NETWORK]) && MORE_TASTE.contains(&of_class[TASTE]))
     }
 
-    /// Corrects the weights of features, `[GATES]`, and what asks for items, `[width]`, of which `likes` is what the taste asks,
-    /// `[BANDS, width]`.
+    /// Corrects the weights of features, `[GATES]`, and what asks for items, `[width]`, of which `likes` is what the taste asks.
     pub(crate) fn apply(&self, class: usize, gates: &mut [f32], q: &mut [f32], likes: &[f32]) {
         let of_class = &self.of_classes[Corrections::place(class)];
         gates.iter_mut().zip(of_class).for_each(|(gate, more)| *gate += more);
         q.iter_mut().for_each(|x| *x *= of_class[NETWORK]);
-        for (likes, more) in likes.chunks_exact(q.len()).zip(&of_class[TASTE..]) {
-            q.iter_mut().zip(likes).for_each(|(x, likes)| *x += likes * more);
-        }
+        q.iter_mut().zip(likes).for_each(|(x, likes)| *x += likes * of_class[TASTE]);
     }
 
     /// Takes a step, `[MOMENTS]`.
@@ -83,7 +73,7 @@ impl Corrections {
         let of_class = &mut self.of_classes[Corrections::place(class)];
         of_class.iter_mut().zip(step).for_each(|(number, step)| *number += step);
         of_class[NETWORK] = of_class[NETWORK].clamp(*SHARPNESS.start(), *SHARPNESS.end());
-        of_class[TASTE..].iter_mut().for_each(|more| *more = more.clamp(*MORE_TASTE.start(), *MORE_TASTE.end()));
+        of_class[TASTE] = of_class[TASTE].clamp(*MORE_TASTE.start(), *MORE_TASTE.end());
     }
 
     /// All numbers, as they are kept in between.

@@ -102,7 +102,7 @@ struct Drawing<'a> {
     /// Values of all fields, the group first.
     profile: Vec<Option<usize>>,
     taste: Vec<f32>,
-    /// `[BANDS, width]` what the taste asks for; nothing where there are no tastes.
+    /// `[width]` what the taste asks for; nothing where there are no tastes.
     likes: Vec<f32>,
     stream: &'a mut Stream,
     /// Number of the user.
@@ -344,9 +344,7 @@ impl EventModel {
         self.draw_actions(network, alive, &x);
         know(network, &mut x, alive, &[Known::Action]);
         let layout = network.layout;
-        for (x, drawing) in x.chunks_exact_mut(layout.width).zip(alive.iter()) {
-            drawing.likes.chunks_exact(layout.width).for_each(|likes| add(x, likes));
-        }
+        x.chunks_exact_mut(layout.width).zip(alive.iter()).for_each(|(x, drawing)| add(x, &drawing.likes));
         self.draw_items(network, observed, alive, x);
     }
 

@@ -17,7 +17,6 @@ mod items;
 mod layout;
 mod learn;
 mod likeness;
-mod margins;
 mod model;
 mod pass;
 mod places;

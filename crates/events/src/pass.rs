@@ -8,7 +8,7 @@
 //! ```
 
 use crate::clock::Clock;
-use crate::corrections::{BANDS, MOMENTS, NETWORK, TASTE, band};
+use crate::corrections::{MOMENTS, NETWORK, TASTE};
 use crate::items::{Choice, Items, Part, PartSlopes, slopes_of_choices};
 use crate::layout::{Course, GATES, Head, Known, Layout, Sizes};
 use crate::learn::Care;
@@ -316,16 +316,12 @@ pub(crate) fn choices<'m>(
 }
 
 impl Network<'_> {
-    /// What a taste asks for, band by band, `[BANDS, width]`; nothing where there are no tastes.
+    /// What a taste asks for, `[width]`; nothing where there are no tastes.
     pub(crate) fn likes(&self, taste: &[f32]) -> Vec<f32> {
-        let width = self.layout.width;
-        let weights = self.weights[self.layout.taste_out.clone()].chunks_exact(width);
-        let mut likes = vec![0f32; if taste.is_empty() { 0 } else { BANDS * width }];
-        for (number, (taste, weights)) in taste.iter().zip(weights).enumerate() {
-            let of_band = &mut likes[band(number) * width..][..width];
-            of_band.iter_mut().zip(weights).for_each(|(likes, weight)| *likes += taste * weight);
+        match self.sizes.taste {
+            0 => Vec::new(),
+            numbers => linear(taste, &self.weights[self.layout.taste_out.clone()], numbers),
         }
-        likes
     }
 
     /// What speaks for an item: its features, how much more popular it is in the season, q · v, and of that what the taste
@@ -343,9 +339,7 @@ impl Network<'_> {
         }
         chosen[FEATURES] = lifts[item as usize];
         let vector = self.items.vectors(&[item as usize]);
-        chosen[NETWORK] = dot(q, &vector);
-        let bands = likes.chunks_exact(vector.len());
-        chosen[TASTE..].iter_mut().zip(bands).for_each(|(chosen, likes)| *chosen = dot(likes, &vector));
+        (chosen[NETWORK], chosen[TASTE]) = (dot(q, &vector), dot(likes, &vector));
         chosen
     }
 }

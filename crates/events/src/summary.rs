@@ -5,7 +5,7 @@ use crate::draw::Plan;
 use crate::fit::clock_of;
 use crate::learn::Care;
 use crate::sequences::Sequences;
-use crate::taste::{FARTHEST, Tastes, WeightedSets};
+use crate::taste::{Tastes, WeightedSets};
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 use twinmart_privacy::PersonThreshold;
@@ -56,9 +56,8 @@ impl Summary {
         );
         let mut taste = sets.tastes_on(&directions.first(dimensions.max(1)), dimensions.max(1));
         let (group, groups) = alike(&sets, groups, draws, progress)?;
-        let strata = STRATA.min(groups);
-        standardize(&mut taste, dimensions.max(1), &group, groups / strata);
-        let tastes = Tastes::of(&taste, dimensions.max(1), &group, (groups, strata), |people| people >= 20);
+        standardize(&mut taste, dimensions.max(1), &group, groups / STRATA.min(groups));
+        let tastes = Tastes::of(&taste, dimensions.max(1), &group, groups, |people| people >= 20);
         Ok(Summary {
             taste,
             tastes,
@@ -107,6 +106,9 @@ fn alike(sets: &WeightedSets, groups: usize, draws: Draws, progress: &Progress) 
 /// Groups are of users with about as many items: their tastes are as sharp.
 const STRATA: usize = 4;
 
+/// Tastes' numbers at most, in standard deviations: a direction of few people tells nobody from all others.
+const FARTHEST: f64 = 4.0;
+
 /// Brings each number of tastes to mean zero and variance one among users with about as many items, those of so many `groups`
 /// one after the other: what users of many items differ by is little, but sure.
 fn standardize(taste: &mut [f32], dimensions: usize, group: &[u32], groups: usize) {
@@ -124,7 +126,7 @@ fn standardize(taste: &mut [f32], dimensions: usize, group: &[u32], groups: usiz
             let factor = 1.0 / variance.sqrt().max(1e-6);
             rows.iter_mut().for_each(|row| {
                 let standard = (f64::from(row[number]) - mean) * factor;
-                row[number] = (standard as f32).clamp(-FARTHEST, FARTHEST);
+                row[number] = standard.clamp(-FARTHEST, FARTHEST) as f32;
             });
         }
     }

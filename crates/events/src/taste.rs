@@ -2,18 +2,15 @@
 //!
 //! Sets are weighted by ln(users / users of the item) and put on axes: those that [`crate::directions::Directions`] finds, or, for
 //! sets that are nobody's, those that span the largest singular vectors (Halko, Martinsson & Tropp, "Finding structure with
-//! randomness", 2011, algorithm 4.4: subspace iteration). New tastes are drawn group by group from distributions, so that nobody's
-//! own taste is kept.
+//! randomness", 2011, algorithm 4.4: subspace iteration). New tastes are drawn group by group from normal distributions, so
+//! that nobody's own taste is kept.
 
-use crate::margins::Margins;
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use twinmart_nets::matrix::{add, dot};
 use twinmart_tables::Stream;
 
-/// Numbers of tastes at most, in standard deviations: a direction of few people tells nobody from all others.
-pub(crate) const FARTHEST: f32 = 4.0;
 /// Rounds of subspace iteration.
 const ROUNDS: usize = 5;
 
@@ -117,8 +114,8 @@ pub(crate) fn orthonormal(matrix: &mut [f32], columns: usize) {
     }
 }
 
-/// Distributions of tastes: normal ones of numbers that stand for those of tastes (see [`Margins`]; together a Gaussian copula).
-/// Each group of users has its mean; all share one covariance, for what is drawn from that of fifty people lies among them.
+/// Normal distributions of tastes: each group of users has its mean, all share one covariance, for what is drawn from that of
+/// fifty people lies among them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tastes {
     dimensions: usize,
@@ -126,31 +123,17 @@ pub struct Tastes {
     means: Vec<Vec<f32>>,
     /// `[dimensions · dimensions]` the lower triangular root of the covariance inside groups.
     root: Vec<f32>,
-    /// One for each stratum, which as many groups have in order.
-    margins: Vec<Margins>,
 }
 
 impl Tastes {
-    /// The distributions of the tastes of `groups` groups, as many of each of `strata` after each other. A group that too few
-    /// people share has the mean of all.
+    /// The distributions of the tastes of `groups` groups. A group that too few people share has the mean of all.
     pub(crate) fn of(
         tastes: &[f32],
         dimensions: usize,
         group: &[u32],
-        (groups, strata): (usize, usize),
+        groups: usize,
         enough: impl Fn(usize) -> bool,
     ) -> Tastes {
-        let mut tastes = tastes.to_vec();
-        let of_stratum = |stratum: usize| {
-            let is_known = |row: &[f32], group: u32| {
-                group as usize * strata / groups == stratum && row.iter().any(|number| *number != 0.0)
-            };
-            let rows = tastes.chunks_exact_mut(dimensions).zip(group);
-            let mut rows: Vec<&mut [f32]> =
-                rows.filter(|(row, group)| is_known(row, **group)).map(|(row, _)| row).collect();
-            Margins::taken(&mut rows, dimensions)
-        };
-        let margins = (0..strata).map(of_stratum).collect();
         let known = || tastes.chunks_exact(dimensions).zip(group).filter(|(row, _)| row.iter().any(|x| *x != 0.0));
         let all: Vec<&[f32]> = known().map(|(row, _)| row).collect();
         let mean_of = |wanted: usize| {
@@ -161,7 +144,7 @@ impl Tastes {
         let mut spread = vec![0f64; dimensions * dimensions];
         known().for_each(|(row, g)| add_square(&mut spread, row, &means[*g as usize]));
         spread.iter_mut().for_each(|s| *s /= all.len().max(1) as f64);
-        Tastes { dimensions, means, root: cholesky(spread, dimensions), margins }
+        Tastes { dimensions, means, root: cholesky(spread, dimensions) }
     }
 
     /// Numbers of a taste.
@@ -181,8 +164,6 @@ impl Tastes {
         for (x, root) in taste.iter_mut().zip(self.root.chunks_exact(self.dimensions)) {
             *x += dot(root, &noise);
         }
-        let margins = &self.margins[group * self.margins.len() / self.means.len()];
-        taste.iter_mut().enumerate().for_each(|(number, x)| *x = margins.value(number, *x).clamp(-FARTHEST, FARTHEST));
         taste
     }
 
@@ -194,8 +175,6 @@ impl Tastes {
             && self.means.iter().all(|mean| mean.len() == dimensions && is_finite(mean))
             && self.root.len() == dimensions * dimensions
             && is_finite(&self.root)
-            && (1..=groups).contains(&self.margins.len())
-            && self.margins.iter().all(|margins| margins.is_sound(dimensions))
     }
 }
 
@@ -276,7 +255,7 @@ mod tests {
                 row
             })
             .collect();
-        let tastes = Tastes::of(&rows, 3, &group, (2, 2), |people| people >= 5);
+        let tastes = Tastes::of(&rows, 3, &group, 2, |people| people >= 5);
         assert!(tastes.is_sound(2, 3) && !tastes.is_sound(3, 3));
         for g in 0..2 {
             let drawn: Vec<f32> = (0..4_000).flat_map(|_| tastes.draw(g, &mut stream)).collect();
