@@ -20,7 +20,7 @@ use twinmart_nets::vectorized;
 
 /// Items of a catalogue whose choices are among all at once, at most.
 pub(crate) const MOST_AT_ONCE: usize = 1_000;
-/// Items that a history brings to mind, at most.
+/// Items that a history brings to mind, at most: with more, twins came nearer to the people they were learned from.
 const MOST_CANDIDATES: usize = 320;
 
 impl Sizes {

@@ -130,7 +130,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// The sum of eight numbers, in pairs: three additions one after the other instead of seven.
 #[inline(always)]
-pub fn sum([a, b, c, d, e, f, g, h]: [f32; 8]) -> f32 {
+fn sum([a, b, c, d, e, f, g, h]: [f32; 8]) -> f32 {
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
