@@ -54,7 +54,8 @@ pub struct Care {
     /// Standard deviation of what is added to tastes, so that nobody is known by theirs, as a share of what people of a group
     /// differ by.
     pub blur: f32,
-    /// People of a group of users, on average at least.
+    /// People of a group of users, on average at least; but users fall into four groups by their number of items wherever each
+    /// has fifty people, into fewer in small shops. `usize::MAX` makes no groups.
     pub people: usize,
     /// Numbers of a taste, at most.
     pub tastes: usize,
@@ -70,7 +71,7 @@ pub struct Care {
 
 impl Default for Care {
     fn default() -> Care {
-        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 50, tastes: 48, decay: 0.05, pull: 10.0, worth: 0.01 }
+        Care { dropout: 0.2, strangers: 0.1, blur: 0.5, people: 800, tastes: 48, decay: 0.05, pull: 10.0, worth: 0.01 }
     }
 }
 

@@ -45,7 +45,7 @@ impl Summary {
             (Some(clock), Some(first)) => clock.moment(sequences.time[first]).season,
             _ => 0,
         };
-        let groups = (sequences.users() / care.people.max(1)).clamp(1, 64);
+        let groups = groups_of(sequences.users(), care.people);
         let sets = WeightedSets::of(item_sets(sequences), items);
         let dimensions = care.tastes.min(items / 4).min(sequences.users() / 20);
         let directions = Directions::of(
@@ -81,6 +81,16 @@ impl Summary {
         Plan { season: self.season[user] as usize, size, group: self.group[user] as usize, profile: Vec::new() }
     }
 }
+
+/// How many groups there are; see [`Care::people`].
+fn groups_of(users: usize, people: usize) -> usize {
+    let of_sizes = if people == usize::MAX { 1 } else { (users / PEOPLE_OF_A_SIZE).min(STRATA) };
+    (users / people.max(1)).max(of_sizes).clamp(1, MOST_GROUPS)
+}
+
+const MOST_GROUPS: usize = 64;
+/// Users with about as many items, at least, where these are parted from others.
+const PEOPLE_OF_A_SIZE: usize = 50;
 
 /// Rounds of grouping.
 const ROUNDS: usize = 15;
