@@ -77,6 +77,12 @@ pub(crate) struct Moment {
     pub(crate) hour: usize,
 }
 
+/// The largest unit of time of which all times are multiples, in microseconds.
+pub(crate) fn grain_of(times: &[i64]) -> i64 {
+    let grains = [DAY, HOUR, 60 * SECOND, SECOND, 1_000, 1];
+    grains.into_iter().find(|grain| times.iter().all(|time| time.rem_euclid(*grain) == 0)).unwrap_or(1)
+}
+
 impl Clock {
     /// The calendar of sessions: the moments at which they began, whether each was its user's first, and which user's it was.
     /// A day speaks for itself where `enough(people)` people had a session on it.
@@ -96,12 +102,10 @@ impl Clock {
             }
         }
         let speaks: Vec<bool> = people.iter().map(|p| enough(p.len())).collect();
-        let grains = [DAY, HOUR, 60 * SECOND, SECOND, 1_000, 1];
-        let grain = grains.into_iter().find(|g| times.iter().all(|t| t.rem_euclid(*g) == 0)).unwrap_or(1);
         Clock {
             first_day,
             last_day,
-            grain,
+            grain: grain_of(times),
             busy: smoothed(&counts, &speaks, first_day),
             begun: smoothed(&begun, &speaks, first_day),
             season_days: SEASON_DAYS.max((last_day - first_day) / MOST_SEASONS + 1),

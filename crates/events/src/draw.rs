@@ -1,5 +1,7 @@
 //! Drawing new histories, event by event, many users in step.
 
+mod extend;
+
 use crate::clock::{Clock, DAY};
 use crate::corrections::class;
 use crate::items::{Choice, Items};
@@ -115,6 +117,8 @@ struct Drawing<'a> {
     /// Events of the session that are still to come.
     left: usize,
     time: i64,
+    /// Without a plan: events that there are to be; 0 leaves it to the model.
+    wanted: usize,
 }
 
 /// What an arrival says of when its event is.
@@ -151,7 +155,7 @@ impl Drawing<'_> {
         match (self.events.last(), self.plan.size) {
             (None, Some((_, 0))) => Some(STOP),
             (None, _) => Some(NEW),
-            (Some(_), None) => None,
+            (Some(_), None) => (self.wanted > 0 && self.events.len() >= self.wanted).then_some(STOP),
             (Some(_), Some(_)) if self.left > 0 => Some(SAME),
             (Some(last), Some((sessions, _))) => (last.session as usize + 1 >= sessions).then_some(STOP),
         }
@@ -187,9 +191,20 @@ impl EventModel {
 
     /// The histories of some users, with their numbers.
     fn draw_block(&self, network: &Network, observed: bool, users: &mut [NewUser]) -> Vec<(usize, Observed)> {
-        let mut drawn = Vec::with_capacity(users.len());
-        let mut alive: Vec<Drawing> = users.iter_mut().map(|user| self.begin(network, user)).collect();
-        let mut cache = Cache::new(self.sizes.decoder, alive.len());
+        let alive: Vec<Drawing> = users.iter_mut().map(|user| self.begin(network, user)).collect();
+        let cache = Cache::new(self.sizes.decoder, alive.len());
+        self.go_on(network, observed, alive, cache)
+    }
+
+    /// Goes on until all histories have ended: all events of each, with the number of the user.
+    fn go_on(
+        &self,
+        network: &Network,
+        observed: bool,
+        mut alive: Vec<Drawing>,
+        mut cache: Cache,
+    ) -> Vec<(usize, Observed)> {
+        let mut drawn = Vec::with_capacity(alive.len());
         while !alive.is_empty() {
             let states = network.decoder.step(
                 &self.weights[network.layout.decoder.clone()],
@@ -214,13 +229,24 @@ impl EventModel {
     fn begin<'s>(&self, network: &Network, user: &'s mut NewUser) -> Drawing<'s> {
         let NewUser { number, plan, stream } = user;
         let taste = self.tastes.draw(plan.group.min(self.groups() - 1), stream);
+        let likes = network.likes(&taste);
+        self.begun(plan, (*number, stream), (taste, likes))
+    }
+
+    /// A history before any event, of a taste and what it asks for.
+    fn begun<'s>(
+        &self,
+        plan: &'s Plan,
+        (user, stream): (usize, &'s mut Stream),
+        (taste, likes): (Vec<f32>, Vec<f32>),
+    ) -> Drawing<'s> {
         Drawing {
             plan,
             profile: profile_of(plan, &self.sizes.profile),
-            likes: network.likes(&taste),
+            likes,
             taste,
             stream,
-            user: *number,
+            user,
             recall: self.sizes.recall(),
             events: Vec::new(),
             observed: Vec::new(),
@@ -228,6 +254,7 @@ impl EventModel {
             place: 0,
             left: 0,
             time: 0,
+            wanted: 0,
         }
     }
 
@@ -262,20 +289,18 @@ impl EventModel {
         let mut scores = scores_where(network, &network.layout.next, alive, states, |d| d.known_arrival().is_none());
         let mut scores = scores.chunks_exact_mut(arrivals);
         let goes_on = alive.iter_mut().map(|drawing| {
-            let known = drawing.known_arrival();
-            let arrival = known.or_else(|| scores.next().map(|scores| self.draw_arrival(drawing, scores)))?;
-            if arrival == STOP || drawing.events.len() >= MOST_EVENTS {
-                return None;
-            }
-            let when = self.draw_when(drawing, arrival)?;
+            let (arrival, when) = match drawing.known_arrival() {
+                Some(arrival) => (arrival, self.draw_when(drawing, arrival)?),
+                None => self.draw_arrival(drawing, scores.next()?)?,
+            };
             self.begin_event(drawing, arrival, when);
             Some(())
         });
         goes_on.map(|goes_on| goes_on.is_some()).collect()
     }
 
-    /// How a history goes on.
-    fn draw_arrival(&self, drawing: &mut Drawing, scores: &mut [f32]) -> usize {
+    /// How a history goes on, and when; `None` where it ends.
+    fn draw_arrival(&self, drawing: &mut Drawing, scores: &mut [f32]) -> Option<(usize, When)> {
         match drawing.course().left {
             // Without a plan, what lies beyond the window is the end.
             None => self.rhythm.add_to_arrivals(scores),
@@ -283,11 +308,18 @@ impl EventModel {
                 self.rhythm.add_to_planned_arrivals(scores, self.clock.as_ref(), drawing.time, sessions);
             }
         }
-        pick(odds_among(scores), drawing.stream)
+        if drawing.wanted > 0 {
+            scores[STOP] = f32::NEG_INFINITY;
+        }
+        let arrival = pick(odds_among(scores), drawing.stream);
+        self.draw_when(drawing, arrival).map(|when| (arrival, when))
     }
 
-    /// When the event of an arrival is; `None` where that lies beyond the window.
+    /// When the event of an arrival is; `None` where there is none, or where that lies beyond the window.
     fn draw_when(&self, drawing: &mut Drawing, arrival: usize) -> Option<When> {
+        if arrival == STOP || drawing.events.len() >= MOST_EVENTS {
+            return None;
+        }
         let Some(clock) = &self.clock else { return Some(When::Open) };
         let stream = &mut *drawing.stream;
         if drawing.events.is_empty() {

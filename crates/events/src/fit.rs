@@ -35,7 +35,7 @@ use twinmart_tables::{Draws, Progress, Result};
 /// What a model is learned for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Aim {
-    /// True where histories will be drawn from it; otherwise it only says what comes next in those of strangers.
+    /// True where whole histories will be drawn from it; otherwise it only says what comes next in those of strangers.
     pub(crate) is_drawn_from: bool,
     /// Items among which one is chosen at once, at most; of more items there are clusters.
     pub(crate) at_once: usize,
@@ -63,7 +63,7 @@ impl EventModel {
         EventModel::learned(sequences, catalogue, (summary, profiles), shape, fitting, Aim::DRAWING)
     }
 
-    /// Learns histories only to say what comes next in others: everybody is a stranger, and nothing is drawn from the model.
+    /// Learns histories only to say what comes next in others: everybody is a stranger, and no history is drawn from a plan.
     /// An interrupted fit goes on from its checkpoints, as in [`EventModel::fit`].
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 use crate::activity::{Activity, NewEvent};
 use crate::container::{Entries, not_a_model};
 use crate::crossover::{Copied, copy_sessions, cross};
+use crate::extension::{Earlier, Extension};
 use crate::independent::{IndependentRows, from_json, to_json};
 use crate::interpolate::Blend;
 use crate::learned::Learned;
+use crate::learned_events::DrawnEvents;
 use crate::manifest::{Making, Manifest, Origin};
 use crate::permutation::balanced;
 use crate::replicate::Bootstrap;
@@ -13,7 +15,7 @@ use crate::rows::{Frame, Numbering, indices_from_parquet, indices_to_parquet, ta
 use crate::sessions::Sessions;
 use crate::similar::similar_users;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
-use arrow::compute::{cast, take};
+use arrow::compute::{cast, concat_batches, take, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use rand::Rng;
 use std::ops::Range;
@@ -50,6 +52,8 @@ enum Recipe {
     Bootstrap {
         users: Bootstrap,
         unit: ResampleUnit,
+        /// What short histories are extended by.
+        extension: Option<Box<Extension>>,
     },
     Crossover {
         /// Attributes of the users, column by column.
@@ -135,7 +139,10 @@ impl Behaviour {
             Method::Interpolate => similar_users(&sessions, manifest.settings.neighbours, progress)?,
             _ => Vec::new(),
         };
-        let copies = Copies::new(user_rows, event_rows, sessions, similar, manifest, layout)?;
+        let extends = manifest.settings.extends();
+        let extension =
+            extends.then(|| Extension::fit(shop, &sessions, manifest, layout, progress)).transpose()?.map(Box::new);
+        let copies = Copies::new(user_rows, event_rows, sessions, (similar, extension), manifest, layout)?;
         Ok(Behaviour::Copies(Box::new(copies)))
     }
 
@@ -147,8 +154,10 @@ impl Behaviour {
             Behaviour::Copies(copies) => {
                 entries.put(format!("{}/rows.parquet", prefix(layout.users)), to_parquet(&copies.users)?);
                 entries.put(format!("{}/rows.parquet", prefix(layout.events)), to_parquet(&copies.events)?);
-                if let Recipe::Crossover { similar, .. } = &copies.recipe {
-                    entries.put(SIMILAR.into(), indices_to_parquet(similar)?);
+                match &copies.recipe {
+                    Recipe::Crossover { similar, .. } => entries.put(SIMILAR.into(), indices_to_parquet(similar)?),
+                    Recipe::Bootstrap { extension: Some(extension), .. } => extension.store(layout, entries)?,
+                    Recipe::Bootstrap { .. } => {}
                 }
             }
             Behaviour::Independent { users, events, activity } => {
@@ -179,7 +188,12 @@ impl Behaviour {
     }
 
     /// Reads a model of training users from the shop that was stored with it.
-    pub(crate) fn load_copies(shop: &Shop, manifest: &Manifest, entries: &mut Entries) -> Result<Behaviour> {
+    pub(crate) fn load_copies(
+        shop: &Shop,
+        manifest: &Manifest,
+        schemas: &[SchemaRef],
+        entries: &mut Entries,
+    ) -> Result<Behaviour> {
         let layout = Layout::of(manifest)?;
         let sessions = Sessions::of_shop(shop)?;
         let (users, _, events) = shop.behaviour()?;
@@ -190,7 +204,11 @@ impl Behaviour {
             }
             _ => Vec::new(),
         };
-        let copies = Copies::new(users.to_batch()?, events.to_batch()?, sessions, similar, manifest, layout)?;
+        let extends = manifest.settings.extends();
+        let load = || Extension::load(manifest, layout, schemas, (&sessions, events), entries);
+        let extension = extends.then(load).transpose()?.map(Box::new);
+        let more = (similar, extension);
+        let copies = Copies::new(users.to_batch()?, events.to_batch()?, sessions, more, manifest, layout)?;
         Ok(Behaviour::Copies(Box::new(copies)))
     }
 
@@ -203,37 +221,54 @@ impl Behaviour {
     ) -> Result<(RecordBatch, RecordBatch)> {
         let family = frame.draws.family("synth.user", &frame.manifest.tables[layout.users].name);
         let mut streams: Vec<Stream> = range.clone().map(|user| family.row(user)).collect();
-        let (attributes, done) = match self {
+        let (attributes, events) = match self {
             Behaviour::Copies(copies) => {
-                let (attributes, events) = copies.draw(frame, layout, range.clone(), &mut streams)?;
-                (attributes, copies.event_columns(frame, layout, range.start, events)?)
+                let (attributes, events, earlier) = copies.draw(frame, layout, range.clone(), &mut streams)?;
+                let copied = copies.event_columns(frame, layout, range.start, events, earlier.as_ref())?;
+                let events = match copies.earlier_columns(earlier, &copied, frame, layout, range.start)? {
+                    Some(earlier) => in_order([earlier, copied], frame, layout)?,
+                    None => copied.finish(frame, layout)?,
+                };
+                (attributes, events)
             }
             Behaviour::Independent { users, events, activity } => {
                 let new: Vec<Vec<NewEvent>> = streams.iter_mut().map(|s| activity.draw(s)).collect();
                 let attributes = users.draw(&mut streams, &frame.schemas[layout.users])?;
                 let schema = &frame.schemas[layout.events];
-                let mut streams = event_streams(frame, layout, range.start, new.iter().map(Vec::len));
+                let mut streams = event_streams(frame, layout, range.start, new.iter().map(|events| 0..events.len()));
                 let columns = events.draw(&mut streams, schema)?;
-                (attributes, new_events(&new, columns, streams, frame, layout, range.start)?)
+                (attributes, new_events(&new, columns, streams, frame, layout, range.start)?.finish(frame, layout)?)
             }
             Behaviour::Learned(learned) => {
                 let drawn = learned.draw(&mut streams)?;
                 let schema = &frame.schemas[layout.events];
-                let mut streams = event_streams(frame, layout, range.start, drawn.events.iter().map(Vec::len));
-                let columns = learned.event_columns(&drawn, schema, &mut streams)?;
-                let of = |e: &twinmart_events::NewEvent| NewEvent {
-                    item: e.item,
-                    time: e.time,
-                    session: u64::from(e.session),
-                };
-                let new: Vec<Vec<NewEvent>> =
-                    drawn.events.iter().map(|events| events.iter().map(of).collect()).collect();
-                (drawn.users, new_events(&new, columns, streams, frame, layout, range.start)?)
+                let own = drawn.events.events.iter().map(|events| 0..events.len());
+                let mut streams = event_streams(frame, layout, range.start, own);
+                let columns = learned.events.event_columns(&drawn.events, schema, &mut streams)?;
+                let new = forgetting_actions(&drawn.events);
+                (drawn.users, new_events(&new, columns, streams, frame, layout, range.start)?.finish(frame, layout)?)
             }
         };
         let users = frame.assemble(layout.users, attributes, &[], Numbering::Rows(range.start), &mut streams)?;
-        Ok((users, done.finish(frame, layout)?))
+        Ok((users, events))
     }
+}
+
+/// Keys, groups and references of events in two parts, and all of them user by user in the order of their numbers.
+fn in_order(parts: [EventColumns; 2], frame: &Frame, layout: Layout) -> Result<RecordBatch> {
+    let names = parts.iter().flat_map(|part| part.user.iter().copied().zip(part.own.iter().copied()));
+    let names: Vec<(u64, u64)> = names.collect();
+    let mut order: Vec<u64> = (0..names.len() as u64).collect();
+    order.sort_by_key(|event| names[*event as usize]);
+    let [a, b] = parts;
+    let all = concat_batches(&frame.schemas[layout.events], &[a.finish(frame, layout)?, b.finish(frame, layout)?])?;
+    Ok(take_record_batch(&all, &UInt64Array::from(order))?)
+}
+
+/// Drawn events without what was done, which is a column by now.
+fn forgetting_actions(drawn: &DrawnEvents) -> Vec<Vec<NewEvent>> {
+    let of = |e: &twinmart_events::NewEvent| NewEvent { item: e.item, time: e.time, session: u64::from(e.session) };
+    drawn.events.iter().map(|events| events.iter().map(of).collect()).collect()
 }
 
 /// The events of a chunk of users, before keys.
@@ -251,6 +286,21 @@ struct EventColumns {
 }
 
 impl EventColumns {
+    /// Leaves out the names of sessions that go on in copied events without one.
+    fn named_as(mut self, copied: &EventColumns, sessions: &[u64], first: u64) -> EventColumns {
+        let place = |user: u64| (user - first) as usize;
+        let mut names: Vec<Option<Option<u64>>> = vec![None; sessions.len()];
+        for (user, session) in copied.user.iter().zip(&copied.session) {
+            names[place(*user)].get_or_insert(*session);
+        }
+        for (user, session) in self.user.iter().zip(&mut self.session) {
+            if session.is_some_and(|s| s >= sessions[place(*user)]) {
+                *session = names[place(*user)].flatten();
+            }
+        }
+        self
+    }
+
     /// Puts keys, groups and references in.
     fn finish(mut self, frame: &Frame, layout: Layout) -> Result<RecordBatch> {
         let spec = &frame.manifest.tables[layout.events];
@@ -278,10 +328,10 @@ impl EventColumns {
     }
 }
 
-/// One stream for each event of each user.
-fn event_streams(frame: &Frame, layout: Layout, first: u64, counts: impl Iterator<Item = usize>) -> Vec<Stream> {
+/// One stream for each event of each user, who has those of such numbers.
+fn event_streams(frame: &Frame, layout: Layout, first: u64, own: impl Iterator<Item = Range<usize>>) -> Vec<Stream> {
     let family = frame.draws.family("synth.event", &frame.manifest.tables[layout.events].name);
-    let numbered = counts.enumerate().flat_map(|(u, n)| (0..n as u64).map(move |own| (first + u as u64, own)));
+    let numbered = own.enumerate().flat_map(|(u, own)| own.map(move |own| (first + u as u64, own as u64)));
     numbered.map(|(user, own)| family.row((user << EVENT_BITS) | own)).collect()
 }
 
@@ -328,7 +378,7 @@ impl Copies {
         users: RecordBatch,
         events: RecordBatch,
         sessions: Sessions,
-        similar: Vec<u64>,
+        (similar, extension): (Vec<u64>, Option<Box<Extension>>),
         manifest: &Manifest,
         layout: Layout,
     ) -> Result<Copies> {
@@ -349,24 +399,28 @@ impl Copies {
             _ => Recipe::Bootstrap {
                 users: Bootstrap::new(users.clone(), settings.weights.as_deref())?,
                 unit: settings.unit,
+                extension,
             },
         };
         Ok(Copies { users, events, sessions, recipe })
     }
 
-    /// Attributes and events of new users.
+    /// Attributes and events of new users, and what came before these events.
     fn draw(
         &self,
         frame: &Frame,
         layout: Layout,
         range: Range<u64>,
         streams: &mut [Stream],
-    ) -> Result<(Vec<ArrayRef>, Vec<Vec<Copied>>)> {
+    ) -> Result<(Vec<ArrayRef>, Vec<Vec<Copied>>, Option<Earlier>)> {
         match &self.recipe {
-            Recipe::Bootstrap { users, unit } => {
+            Recipe::Bootstrap { users, unit, extension } => {
                 let rows: Vec<u64> = streams.iter_mut().map(|s| users.draw_row(s)).collect();
-                let events = rows.iter().zip(streams).map(|(row, s)| self.replicate(*row as usize, *unit, s)).collect();
-                Ok((users.rows_at(rows.into_iter())?, events))
+                let copied = rows.iter().zip(streams.iter_mut());
+                let events: Vec<_> = copied.map(|(row, s)| self.replicate(*row as usize, *unit, s)).collect();
+                let extend = |extension: &Extension| extension.draw(&self.sessions, &events, &rows, streams);
+                let earlier = extension.as_deref().map(extend).transpose()?;
+                Ok((users.rows_at(rows.into_iter())?, events, earlier))
             }
             Recipe::Crossover { blends, single_events, .. } => {
                 let name = &frame.manifest.tables[layout.users].name;
@@ -379,7 +433,7 @@ impl Copies {
                 let column = |(position, blend): (usize, &Blend)| {
                     blend.cross(self.users.column(position), &parents, schema.field(position).data_type(), streams)
                 };
-                Ok((blends.iter().enumerate().map(column).collect::<Result<_>>()?, events))
+                Ok((blends.iter().enumerate().map(column).collect::<Result<_>>()?, events, None))
             }
         }
     }
@@ -407,8 +461,18 @@ impl Copies {
     }
 
     /// The columns of copied events: values from the training event, time and group from the event whose place it takes.
-    fn event_columns(&self, frame: &Frame, layout: Layout, first: u64, new: Vec<Vec<Copied>>) -> Result<EventColumns> {
-        let streams = event_streams(frame, layout, first, new.iter().map(Vec::len));
+    /// They are numbered behind `earlier` ones.
+    fn event_columns(
+        &self,
+        frame: &Frame,
+        layout: Layout,
+        first: u64,
+        new: Vec<Vec<Copied>>,
+        earlier: Option<&Earlier>,
+    ) -> Result<EventColumns> {
+        let before = |user: usize| earlier.map_or((0, 0), |e| (e.drawn.events[user].len(), e.sessions[user]));
+        let numbers = new.iter().enumerate().map(|(user, events)| before(user).0..before(user).0 + events.len());
+        let streams = event_streams(frame, layout, first, numbers);
         let rows = |of: fn(&Copied) -> usize| {
             UInt64Array::from_iter_values(new.iter().flatten().map(|c| self.sessions.row[of(c)]))
         };
@@ -424,11 +488,31 @@ impl Copies {
         for (u, events) in new.iter().enumerate() {
             for (o, copied) in events.iter().enumerate() {
                 user.push(first + u as u64);
-                own.push(o as u64);
-                session.push(is_named(copied.moment).then_some(copied.session));
+                own.push((before(u).0 + o) as u64);
+                session.push(is_named(copied.moment).then_some(before(u).1 + copied.session));
                 item.push(u64::from(self.sessions.item[copied.event]));
             }
         }
         Ok(EventColumns { columns, user, own, session, item, streams })
+    }
+
+    /// The columns of earlier events; `copied` follow them.
+    fn earlier_columns(
+        &self,
+        earlier: Option<Earlier>,
+        copied: &EventColumns,
+        frame: &Frame,
+        layout: Layout,
+        first: u64,
+    ) -> Result<Option<EventColumns>> {
+        let (Some(Earlier { drawn, sessions }), Recipe::Bootstrap { extension: Some(extension), .. }) =
+            (earlier, &self.recipe)
+        else {
+            return Ok(None);
+        };
+        let mut streams = event_streams(frame, layout, first, drawn.events.iter().map(|events| 0..events.len()));
+        let columns = extension.learned.event_columns(&drawn, &frame.schemas[layout.events], &mut streams)?;
+        let new = new_events(&forgetting_actions(&drawn), columns, streams, frame, layout, first)?;
+        Ok(Some(new.named_as(copied, &sessions, first)))
     }
 }

@@ -13,7 +13,8 @@ use crate::behaviour::Layout;
 use crate::container::{Entries, not_a_model};
 use crate::encoded::RowEncoding;
 use crate::independent::{from_json, to_json};
-use crate::learned::{Drawn, widen};
+use crate::learned::widen;
+use crate::learned_events::DrawnEvents;
 use crate::manifest::{Manifest, TableSpec};
 use crate::sessions::Sessions;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
@@ -169,7 +170,7 @@ impl Details {
     }
 
     /// Values of drawn events, each column with its position in the events table.
-    pub(crate) fn draw(&self, drawn: &Drawn, streams: &mut [Stream]) -> Result<Vec<(usize, ArrayRef)>> {
+    pub(crate) fn draw(&self, drawn: &DrawnEvents, streams: &mut [Stream]) -> Result<Vec<(usize, ArrayRef)>> {
         let events = || drawn.events.iter().flatten();
         let first = drawn.events.iter().flat_map(|events| {
             let begins = |at: usize| at == 0 || events[at].session != events[at - 1].session;

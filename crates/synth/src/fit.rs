@@ -21,6 +21,12 @@ pub fn fit(shop: &Shop, settings: &FitSettings, progress: &Progress) -> Result<M
         shop.tables.iter().map(|t| TableSpec::of(t, making(shop, t, has_behaviour))).collect();
     let sized_by = sized_by(shop, &specs)?;
     check_interpolation(settings, &specs, &sized_by)?;
+    if settings.extends() && !has_behaviour {
+        return Err(Error::usage("extend lengthens histories, and there are no users with items and events")
+            .table(&sized_by)
+            .remedy("remove extend from [synthesis], or give tables of users, items and events")
+            .into());
+    }
     let sessions = has_behaviour.then(|| Sessions::of_shop(shop)).transpose()?;
     let keyless = Manifest::new(settings, &sized_by, specs.clone());
     for (spec, table) in specs.iter_mut().zip(&shop.tables) {
@@ -102,9 +108,10 @@ fn choose_keys(spec: &mut TableSpec, table: &Table, manifest: &Manifest, session
                 .into());
         }
     }
-    // A child of two users has at most the sessions of both.
-    let most_sessions = 2 * sessions.map_or(0, Sessions::most_sessions);
-    let most_events = most_sessions * sessions.map_or(0, Sessions::most_events_of_a_session);
+    // A child of two users has at most the sessions of both; an extended user has at most so many more.
+    let extended = if manifest.settings.extends() { manifest.settings.extend as u64 } else { 0 };
+    let most_sessions = 2 * sessions.map_or(0, Sessions::most_sessions) + extended;
+    let most_events = most_sessions * sessions.map_or(0, Sessions::most_events_of_a_session) + extended;
     for (position, origin) in spec.origins(manifest).into_iter().enumerate() {
         let name = spec.columns[position].name.clone();
         let training = table.column_at(position)?;

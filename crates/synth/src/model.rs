@@ -73,7 +73,7 @@ impl Model {
     /// The model of what users do, where it was learned.
     pub fn histories(&self) -> Option<&EventModel> {
         match &self.0.behaviour {
-            Some(Behaviour::Learned(learned)) => Some(learned.histories()),
+            Some(Behaviour::Learned(learned)) => Some(&learned.events.histories),
             _ => None,
         }
     }
@@ -234,7 +234,7 @@ impl Contents {
                 Behaviour::load_learned(manifest, &self.schemas, entries)?
             } else if made_of_rows {
                 let shop = Shop { project: Project::default(), tables: stored };
-                Behaviour::load_copies(&shop, manifest, entries)?
+                Behaviour::load_copies(&shop, manifest, &self.schemas, entries)?
             } else {
                 Behaviour::load_independent(manifest, entries)?
             });

@@ -7,7 +7,8 @@
 //! The history is cut into sessions by the rules of a fit, so what was learned and what is asked mean the same.
 
 use crate::behaviour::{Behaviour, Layout};
-use crate::learned::{Learned, fields, sequences_of};
+use crate::learned::{Learned, fields};
+use crate::learned_events::sequences_of;
 use crate::manifest::TableSpec;
 use crate::model::{Contents, Part, table_of};
 use crate::sessions::Sessions;
@@ -27,7 +28,7 @@ const PROPOSED: usize = 3;
 /// Values that a message lists, at most.
 const LISTED: usize = 20;
 /// Moments are at most so many microseconds from 1970, so that no difference overflows: 36,000 years.
-const FARTHEST: i64 = 1 << 60;
+pub(crate) const FARTHEST: i64 = 1 << 60;
 
 /// What is known of somebody beside the history.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +116,7 @@ pub(crate) fn predict(
     let keys = item_keys(contents, layout)?;
     let past = Past::of(contents, layout, history, &keys, learned, progress)?;
     let profile = profile_of(contents, layout, learned, known)?;
-    let predictor = Predictor::new(Cow::Borrowed(learned.histories()));
+    let predictor = Predictor::new(Cow::Borrowed(&learned.events.histories));
     let sequences = match past.sequences {
         Some(sequences) => sequences,
         None => predictor.undated(past.items, past.actions),
@@ -203,13 +204,13 @@ impl Past {
         let events = &shop.tables[2];
         let sessions = Sessions::of_shop(&shop)?;
         warn_of_actions(learned, events, progress)?;
-        let mut sequences = sequences_of(&sessions, events, learned.actions.as_ref())?;
+        let mut sequences = sequences_of(&sessions, events, learned.events.actions.as_ref())?;
         sequences.time.iter_mut().for_each(|time| *time = (*time).clamp(-FARTHEST, FARTHEST));
         let (items, actions) = (sequences.item.clone(), sequences.action.clone());
         let has_groups = (0..spec.columns.len()).any(|c| spec.columns[c].kind == ColumnKind::Group);
         let is_grouped =
             (0..spec.columns.len()).any(|c| spec.columns[c].kind == ColumnKind::Group && given(c).is_some());
-        let has_clock = learned.histories().has_clock();
+        let has_clock = learned.events.histories.has_clock();
         if !has_clock && has_groups && !is_grouped {
             sequences.session.fill(0);
         }
@@ -253,7 +254,7 @@ fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 
 /// Says which actions of the history the model does not know.
 fn warn_of_actions(learned: &Learned, events: &Table, progress: &Progress) -> Result<()> {
-    let Some(actions) = &learned.actions else { return Ok(()) };
+    let Some(actions) = &learned.events.actions else { return Ok(()) };
     let name = events.schema.field(actions.column).name();
     let text = events.text(name)?;
     let is_known = |value: &&str| actions.values.iter().flatten().any(|known| known == value);
@@ -451,7 +452,7 @@ fn time_span(next: &Next, new_session: bool) -> Option<TimeSpan> {
 }
 
 fn actions_of(learned: &Learned, next: &Next) -> Vec<ActionOdds> {
-    let Some(actions) = &learned.actions else { return Vec::new() };
+    let Some(actions) = &learned.events.actions else { return Vec::new() };
     let odds = next.actions.iter().zip(&actions.values);
     let mut all: Vec<ActionOdds> = odds.map(|(odds, name)| ActionOdds { action: name.clone(), odds: *odds }).collect();
     all.sort_by(|a, b| b.odds.total_cmp(&a.odds));

@@ -5,6 +5,8 @@ use twinmart_tables::{Error, Interpolation, Method, Preset, Project, ResampleUni
 
 /// Neighbours beyond this number cost memory and are never similar.
 const MOST_NEIGHBOURS: usize = 100;
+/// Longer histories are not short.
+const MOST_EXTENDED: usize = 1_000;
 /// A year.
 const LONGEST_MINUTES: f64 = 525_600.0;
 /// Below, one of the two rows is taken as it is in nearly every pair.
@@ -21,6 +23,8 @@ pub struct FitSettings {
     pub unit: ResampleUnit,
     /// `replicate`: column of the users (or plain) table that weights the draw.
     pub weights: Option<String>,
+    /// `replicate`: users of fewer events get earlier ones until they have as many; 0 and 1 = nobody does.
+    pub extend: usize,
     /// `interpolate`: number of nearest neighbours.
     pub neighbours: usize,
     /// `interpolate`: between which rows of a plain table a new row lies.
@@ -31,11 +35,11 @@ pub struct FitSettings {
     pub alpha: f64,
     /// `interpolate`: whether values of single people may come out of a plain table as they are.
     pub verbatim: Verbatim,
-    /// `autoregressive`: size of the model.
+    /// `autoregressive`, and `extend`: size of the model.
     pub preset: Preset,
-    /// `autoregressive`: steps of learning at most; 0 = until the held-out likelihood stops improving.
+    /// `autoregressive`, and `extend`: steps of learning at most; 0 = until the held-out likelihood stops improving.
     pub steps: u64,
-    /// `autoregressive`: minutes of learning a table, at most.
+    /// `autoregressive`, and `extend`: minutes of learning a table, at most.
     pub max_minutes: f64,
 }
 
@@ -47,6 +51,7 @@ impl FitSettings {
             seed: seed.unwrap_or(project.project.seed),
             unit: project.synthesis.unit,
             weights: project.synthesis.weights.clone(),
+            extend: project.synthesis.extend,
             neighbours: project.synthesis.neighbours,
             interpolation: project.synthesis.interpolation,
             target: project.synthesis.target.clone(),
@@ -60,11 +65,21 @@ impl FitSettings {
         Ok(settings)
     }
 
+    /// Whether short histories are extended.
+    pub fn extends(&self) -> bool {
+        self.method == Method::Replicate && self.extend > 1
+    }
+
     /// A usage error where a number is out of range.
     pub(crate) fn check(&self) -> Result<()> {
         if self.neighbours == 0 || self.neighbours > MOST_NEIGHBOURS {
             return Err(Error::usage(format!("neighbours = {} is out of range", self.neighbours))
                 .remedy(format!("give a number from 1 to {MOST_NEIGHBOURS}"))
+                .into());
+        }
+        if self.extend > MOST_EXTENDED {
+            return Err(Error::usage(format!("extend = {} is out of range", self.extend))
+                .remedy(format!("give a number from 0 (nobody) to {MOST_EXTENDED}"))
                 .into());
         }
         if !(self.max_minutes > 0.0 && self.max_minutes <= LONGEST_MINUTES) {

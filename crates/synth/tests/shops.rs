@@ -366,6 +366,132 @@ fn sessions_are_drawn_again_within_their_user() {
     assert!(made.histories().unwrap().event_count() > 0);
 }
 
+/// What each customer with purchases bought, in the order of the table.
+fn bought(shop: &Shop) -> BTreeMap<String, Vec<(String, String)>> {
+    let columns = ["customer", "product", "amount"].map(|column| text(shop, "purchases", column));
+    let mut of_user: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for ((customer, product), amount) in columns[0].iter().zip(&columns[1]).zip(&columns[2]) {
+        of_user.entry(customer.clone()).or_default().push((product.clone(), amount.clone()));
+    }
+    of_user
+}
+
+#[test]
+fn short_histories_get_earlier_events_before_their_own() {
+    const EVENTS: usize = 9;
+    let folder = tempfile::tempdir().unwrap();
+    for baskets in [true, false] {
+        let real = shop("replicate", baskets);
+        let mut settings = FitSettings::of_project(&real.project, None, None).unwrap();
+        (settings.extend, settings.steps) = (EVENTS, 10);
+        let file = folder.path().join(format!("{baskets}.twin"));
+        fit(&real, &settings, &Progress::silent()).unwrap().save(&file, false).unwrap();
+        let made = twin(&real, &Model::load(&file).unwrap(), Some(600));
+        made.check_keys().unwrap();
+        let histories = made.histories().unwrap();
+        let ends_with_own = |all: &Vec<(String, String)>, own: &Vec<(String, String)>| {
+            all.ends_with(own) && (all.len() == own.len() || all.len() <= EVENTS)
+        };
+        let (known, new) = (bought(&real), bought(&made));
+        assert!(new.values().all(|all| known.values().any(|own| ends_with_own(all, own))));
+        let short = |of: &BTreeMap<String, Vec<(String, String)>>| {
+            of.values().filter(|events| events.len() < EVENTS).count() as f64 / of.len() as f64
+        };
+        assert!(short(&known) > 0.2 && short(&new) < 0.8 * short(&known), "{} {}", short(&known), short(&new));
+        assert!(new.len() < 600 && histories.event_count() > 0, "customer 90 never buys");
+        let lines = text(&made, "purchases", "line");
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), lines.len());
+        let events = made.table("purchases").unwrap();
+        let at = events.column("at").unwrap();
+        let at = at.as_primitive::<TimestampMicrosecondType>();
+        let customer = text(&made, "purchases", "customer");
+        let in_order = |row: usize| customer[row] != customer[row - 1] || at.value(row - 1) <= at.value(row);
+        assert!((1..events.rows()).all(in_order));
+    }
+    let plain = plain(vec![("n", Arc::new(Int64Array::from(vec![4; 30])))]);
+    let mut settings = FitSettings::of_project(&plain.project, Some(Method::Replicate), None).unwrap();
+    settings.extend = EVENTS;
+    let refused = fit(&plain, &settings, &Progress::silent()).unwrap_err().to_string();
+    assert!(refused.contains("extend lengthens histories"), "{refused}");
+    settings.extend = usize::MAX;
+    assert!(fit(&plain, &settings, &Progress::silent()).unwrap_err().to_string().contains("out of range"));
+}
+
+/// Thirty users with two carts at once, each event by one of three devices; times are moments or, else, an order.
+fn carts_and_devices(moments: bool) -> Shop {
+    let text = r#"
+        [project]
+        seed = 5
+        [synthesis]
+        method = "replicate"
+        steps = 5
+        extend = 12
+        [tables.devices]
+        key = "device"
+        source = "d"
+        [tables.users]
+        role = "users"
+        key = "user"
+        source = "u"
+        [tables.items]
+        role = "items"
+        key = "item"
+        source = "i"
+        [tables.events]
+        role = "events"
+        time = "at"
+        source = "e"
+        [tables.events.references]
+        user = "users.user"
+        item = "items.item"
+        device = "devices.device"
+        [tables.events.columns]
+        cart = { kind = "group" }
+        "#;
+    let project = Project::parse(text, Path::new("twinmart.toml")).unwrap();
+    let whole =
+        |count: i64, f: &dyn Fn(i64) -> i64| Arc::new(Int64Array::from_iter_values((0..count).map(f))) as ArrayRef;
+    let events = 30 * 6;
+    let at = |e: i64| if moments { 1_600_000_000_000_000 + (e % 6 + e / 6 * 400) * 60_000_000 } else { e % 6 };
+    let at: ArrayRef = match moments {
+        true => Arc::new(TimestampMicrosecondArray::from_iter_values((0..events).map(at))),
+        false => whole(events, &at),
+    };
+    let cart = (0..events).map(|e| format!("c{}-{}", e / 6, e % 2));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("user", whole(events, &|e| e / 6)),
+        ("item", whole(events, &|e| e * 7 % 20)),
+        ("device", whole(events, &|e| e % 3)),
+        ("cart", Arc::new(StringArray::from_iter_values(cart))),
+        ("at", at),
+    ];
+    let keys = |name: &'static str, count: i64| vec![(name, whole(count, &|k| k))];
+    let tables =
+        [("devices", keys("device", 3)), ("users", keys("user", 30)), ("items", keys("item", 20)), ("events", columns)];
+    let tables = tables.into_iter().map(|(name, columns)| table(name, project.tables[name].clone(), columns));
+    Shop { tables: tables.collect(), project }
+}
+
+#[test]
+fn histories_are_extended_whose_sessions_overlap_and_whose_times_are_an_order() {
+    for (moments, unit) in [(true, ResampleUnit::Users), (true, ResampleUnit::Sessions), (false, ResampleUnit::Users)] {
+        let real = carts_and_devices(moments);
+        let mut settings = FitSettings::of_project(&real.project, None, None).unwrap();
+        settings.unit = unit;
+        let made = twin(&real, &fit(&real, &settings, &Progress::silent()).unwrap(), Some(100));
+        made.check_keys().unwrap();
+        let events = made.table("events").unwrap();
+        assert!(events.rows() > 600 && events.rows() <= 1_200, "{moments} {unit:?}: {}", events.rows());
+        let user = events.column("user").unwrap();
+        let at = arrow::compute::cast(&events.column("at").unwrap(), &DataType::Int64).unwrap();
+        let (user, at) = (user.as_primitive::<Int64Type>(), at.as_primitive::<Int64Type>());
+        assert!((0..events.rows()).map(|row| (user.value(row), at.value(row))).is_sorted(), "{moments} {unit:?}");
+        let histories = made.histories().unwrap();
+        assert_eq!(histories.event_count(), events.rows());
+        assert!(events.column("device").unwrap().null_count() == 0);
+    }
+}
+
 #[test]
 fn a_synthesized_catalogue_gets_new_keys_and_events_follow() {
     for method in Method::ALL {

@@ -450,6 +450,9 @@ pub struct SynthesisSection {
     /// `replicate`: column of the users (or plain) table that weights the draw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
+    /// `replicate`: users of fewer events get earlier ones, drawn by a learned model, until they have as many; 0 and 1 = nobody does.
+    #[serde(default)]
+    pub extend: usize,
     /// `interpolate`: number of nearest neighbours.
     #[serde(default = "default_neighbours")]
     pub neighbours: usize,
@@ -486,6 +489,7 @@ impl Default for SynthesisSection {
             max_minutes: default_minutes(),
             unit: ResampleUnit::default(),
             weights: None,
+            extend: 0,
             neighbours: default_neighbours(),
             interpolation: Interpolation::default(),
             target: None,

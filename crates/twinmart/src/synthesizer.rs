@@ -144,6 +144,12 @@ impl Synthesizer {
         self
     }
 
+    /// `replicate`: users of fewer events get earlier ones, drawn by a learned model, until they have as many.
+    pub fn extend(mut self, events: usize) -> Self {
+        self.synthesis.extend = events;
+        self
+    }
+
     /// `replicate`: the column that weights the draw.
     pub fn weights(mut self, column: impl Into<String>) -> Self {
         self.synthesis.weights = Some(column.into());

@@ -10,7 +10,7 @@ use twinmart_tables::{AtomicFile, Checkpoints, Error, Interpolation, Method, Pre
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes\n\nAfter Ctrl-C or a crash the same command goes on from the checkpoints in M.twin.checkpoints, to the same model. They say as much of your data as the model does, and are removed once it is written."
+    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes\nLonger histories of real users: fit shop/twinmart.toml --out longer.twin --method replicate --extend 10\n\nAfter Ctrl-C or a crash the same command goes on from the checkpoints in M.twin.checkpoints, to the same model. They say as much of your data as the model does, and are removed once it is written."
 )]
 pub(crate) struct Arguments {
     /// A project file, or one data file
@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// borderline: the class whose rows are made, for example fraud=yes
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = target)]
     target: Option<Target>,
+    /// replicate: give users of fewer than N events earlier ones, drawn by a model that reads histories backwards [default: the project's, else nobody]
+    #[arg(long, value_name = "N")]
+    extend: Option<usize>,
     /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
@@ -81,6 +84,7 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
     let synthesis = &mut project.synthesis;
     synthesis.interpolation = interpolation.unwrap_or(synthesis.interpolation);
     synthesis.target = arguments.target.or(synthesis.target.take());
+    synthesis.extend = arguments.extend.unwrap_or(synthesis.extend);
     let mut settings = settings(&project, arguments.method.as_deref(), screen.seed(project.project.seed))?;
     settings.preset = arguments.preset.unwrap_or(settings.preset);
     settings.max_minutes = arguments.max_minutes.unwrap_or(settings.max_minutes);
@@ -91,7 +95,13 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
             settings.method.name()
         ));
     }
-    let learns = settings.method == Method::Autoregressive;
+    if arguments.extend.is_some_and(|events| events > 1) && !settings.extends() {
+        screen.progress.warn(&format!(
+            "--extend changes nothing: the method is {}; use --method replicate",
+            settings.method.name()
+        ));
+    }
+    let learns = settings.method == Method::Autoregressive || settings.extends();
     let told = arguments.preset.is_some() || arguments.max_minutes.is_some() || arguments.steps.is_some();
     if !learns && (told || arguments.keeping.checkpoint_seconds.is_some()) {
         screen.progress.warn(&format!(
