@@ -47,6 +47,15 @@ pub(crate) struct Copies {
     recipe: Recipe,
 }
 
+/// New users made of training users.
+struct CopiedUsers {
+    attributes: Vec<ArrayRef>,
+    /// `[users]` their events.
+    events: Vec<Vec<Copied>>,
+    /// What came before these.
+    earlier: Option<Earlier>,
+}
+
 #[derive(Debug, Clone)]
 enum Recipe {
     Bootstrap {
@@ -223,7 +232,8 @@ impl Behaviour {
         let mut streams: Vec<Stream> = range.clone().map(|user| family.row(user)).collect();
         let (attributes, events) = match self {
             Behaviour::Copies(copies) => {
-                let (attributes, events, earlier) = copies.draw(frame, layout, range.clone(), &mut streams)?;
+                let CopiedUsers { attributes, events, earlier } =
+                    copies.draw(frame, layout, range.clone(), &mut streams)?;
                 let copied = copies.event_columns(frame, layout, range.start, events, earlier.as_ref())?;
                 let events = match copies.earlier_columns(earlier, &copied, frame, layout, range.start)? {
                     Some(earlier) => in_order([earlier, copied], frame, layout)?,
@@ -405,14 +415,7 @@ impl Copies {
         Ok(Copies { users, events, sessions, recipe })
     }
 
-    /// Attributes and events of new users, and what came before these events.
-    fn draw(
-        &self,
-        frame: &Frame,
-        layout: Layout,
-        range: Range<u64>,
-        streams: &mut [Stream],
-    ) -> Result<(Vec<ArrayRef>, Vec<Vec<Copied>>, Option<Earlier>)> {
+    fn draw(&self, frame: &Frame, layout: Layout, range: Range<u64>, streams: &mut [Stream]) -> Result<CopiedUsers> {
         match &self.recipe {
             Recipe::Bootstrap { users, unit, extension } => {
                 let rows: Vec<u64> = streams.iter_mut().map(|s| users.draw_row(s)).collect();
@@ -420,7 +423,7 @@ impl Copies {
                 let events: Vec<_> = copied.map(|(row, s)| self.replicate(*row as usize, *unit, s)).collect();
                 let extend = |extension: &Extension| extension.draw(&self.sessions, &events, &rows, streams);
                 let earlier = extension.as_deref().map(extend).transpose()?;
-                Ok((users.rows_at(rows.into_iter())?, events, earlier))
+                Ok(CopiedUsers { attributes: users.rows_at(rows.into_iter())?, events, earlier })
             }
             Recipe::Crossover { blends, single_events, .. } => {
                 let name = &frame.manifest.tables[layout.users].name;
@@ -433,7 +436,8 @@ impl Copies {
                 let column = |(position, blend): (usize, &Blend)| {
                     blend.cross(self.users.column(position), &parents, schema.field(position).data_type(), streams)
                 };
-                Ok((blends.iter().enumerate().map(column).collect::<Result<_>>()?, events, None))
+                let attributes = blends.iter().enumerate().map(column).collect::<Result<_>>()?;
+                Ok(CopiedUsers { attributes, events, earlier: None })
             }
         }
     }
