@@ -24,7 +24,7 @@ pub fn fit(shop: &Shop, settings: &FitSettings, progress: &Progress) -> Result<M
     if settings.extends() && !has_behaviour {
         return Err(Error::usage("extend lengthens histories, and there are no users with items and events")
             .table(&sized_by)
-            .remedy("remove extend from [synthesis], or give tables of users, items and events")
+            .remedy("leave out extend ([synthesis] or --extend), or give tables of users, items and events")
             .into());
     }
     let sessions = has_behaviour.then(|| Sessions::of_shop(shop)).transpose()?;

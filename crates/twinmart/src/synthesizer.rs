@@ -90,19 +90,19 @@ impl Synthesizer {
         self
     }
 
-    /// `autoregressive`: size of the model.
+    /// `autoregressive`, and [`Synthesizer::extend`]: size of the model.
     pub fn preset(mut self, preset: Preset) -> Self {
         self.synthesis.preset = preset;
         self
     }
 
-    /// `autoregressive`: minutes of learning a table, or the histories of users, at most. For the same model on any machine, set [`Synthesizer::steps`].
+    /// `autoregressive`, and [`Synthesizer::extend`]: minutes of learning a table, or the histories of users, at most. For the same model on any machine, set [`Synthesizer::steps`].
     pub fn max_minutes(mut self, minutes: f64) -> Self {
         self.synthesis.max_minutes = minutes;
         self
     }
 
-    /// `autoregressive`: steps of learning at most; 0 = until the held-out likelihood stops improving.
+    /// `autoregressive`, and [`Synthesizer::extend`]: steps of learning at most; 0 = until the held-out likelihood stops improving.
     pub fn steps(mut self, steps: u64) -> Self {
         self.synthesis.steps = steps;
         self
@@ -144,7 +144,8 @@ impl Synthesizer {
         self
     }
 
-    /// `replicate`: users of fewer events get earlier ones, drawn by a learned model, until they have as many.
+    /// `replicate`: users of fewer events get earlier ones, drawn by a learned model, until they have as many; 0 and 1 =
+    /// nobody does.
     pub fn extend(mut self, events: usize) -> Self {
         self.synthesis.extend = events;
         self

@@ -19,7 +19,8 @@ struct Short<'a> {
 
 impl EventModel {
     /// Goes on from the histories of `given`, whose items and actions the model must know, until each has `events` events or
-    /// one is drawn that lies beyond the window of time: `[users]` their new events. Users without events, or with as many already, get none.
+    /// one is drawn that lies beyond the window of time: `[users]` their new events. Users without events, or with as many
+    /// already, get none.
     ///
     /// Everybody is a stranger whose plan is not known. One stream for each user; the same streams give the same events on any
     /// number of threads.
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_follows_is_what_would_be_said_of_the_whole_history() {
-        // Going on from a drawn history's beginning is the same as drawing on: the state is read from events alone.
+        // Reading what was drawn and going on is the same as drawing on at once: the state comes from events alone.
         let forwards = circles(300, 4..12, "learned");
         let model = learned(&forwards);
         let given = circles(30, 3..4, "given");
