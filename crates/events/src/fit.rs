@@ -108,6 +108,7 @@ impl EventModel {
             clock: ground.clock.as_ref(),
             profile: &ground.profile,
             taste: &summary.taste,
+            contributions: Some(&summary.contributions),
             blur: &blur,
             strangers: !aim.is_drawn_from,
         };

@@ -228,7 +228,15 @@ mod tests {
         let network = model.network(&layout, &decoder, &items);
         let profile = vec![vec![0; sequences.users()]];
         let taste = vec![0.0; sequences.users() * model.sizes.taste];
-        let people = People { sequences, clock: None, profile: &profile, taste: &taste, blur: &[], strangers: false };
+        let people = People {
+            sequences,
+            clock: None,
+            profile: &profile,
+            taste: &taste,
+            contributions: None,
+            blur: &[],
+            strangers: false,
+        };
         let window = |user| Window { user, places: 0..sequences.of_user(user).len() + 1, asked: 0 };
         let windows: Vec<Window> = (0..sequences.users()).map(window).collect();
         let Losses { item, events, .. } = pass(&network, &people, &|_| &model.memory, &windows, None);

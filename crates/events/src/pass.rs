@@ -6,6 +6,8 @@
 //! z = h + all decisions + taste;  q = z + narrow · silu(widen · z)
 //! q, gates(q) ─► item                                             see `items`
 //! ```
+//!
+//! A taste is told without what the item that is asked for has added to it, or it would tell the answer.
 
 use crate::clock::Clock;
 use crate::corrections::{MOMENTS, NETWORK, TASTE};
@@ -17,7 +19,7 @@ use crate::rhythm::Rhythm;
 use crate::sequences::Sequences;
 use crate::slopes::ItemSlopes;
 use crate::steps::{EVENT_CLASSES, SAME, STOP, Step, days_of, steps_of};
-use crate::taste::normal;
+use crate::taste::{Contributions, hold, normal};
 use rand::Rng;
 use std::ops::Range;
 use twinmart_nets::decoder::{Decoder, Dropout, Kept, silu, silu_back};
@@ -47,6 +49,8 @@ pub(crate) struct People<'a> {
     pub(crate) profile: &'a [Vec<u32>],
     /// `[users, taste]`
     pub(crate) taste: &'a [f32],
+    /// What items have added to tastes, for what is not told where these items are asked for.
+    pub(crate) contributions: Option<&'a Contributions>,
     /// `[taste]` standard deviations of what learning adds to tastes; nothing where there is no learning.
     pub(crate) blur: &'a [f32],
     /// True where nothing is known of anybody but the history.
@@ -192,7 +196,12 @@ fn inputs<'m>(
             out.items.push(item);
             let left = (!stranger).then(|| (all_sessions - sessions, range.len() - place));
             layout.rows_in(step, Course { sessions, events: place, left }, &profile, sizes, &mut out.fields);
+            let told = out.taste.len();
             out.taste.extend_from_slice(&taste);
+            if let Some(contributions) = people.contributions.filter(|_| !stranger && place < range.len()) {
+                contributions.take(user, people.sequences.item[range.start + place], &mut out.taste[told..]);
+            }
+            hold(&mut out.taste[told..]);
             if place >= asked {
                 // A first event begins a session.
                 let before = place.checked_sub(1).map(|last| range.start + last);
@@ -757,6 +766,7 @@ mod tests {
                 clock: Some(&self.clock),
                 profile: &self.profile,
                 taste: &self.taste,
+                contributions: None,
                 blur: &self.blur,
                 strangers: false,
             };
@@ -845,6 +855,57 @@ mod tests {
             let scale = gradient[part.clone()].iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             assert!(scale > 1e-3, "{part:?} learns nothing");
             assert!((found - told).abs() < 0.02 * scale + 0.02, "{part:?}: {found} {told} {scale}");
+        }
+    }
+
+    #[test]
+    fn tastes_are_told_without_the_item_that_is_asked_for() {
+        let case = Case::new(false);
+        let (layout, decoder) = (Layout::new(&case.sizes), Decoder::new(case.sizes.decoder));
+        let weights = vec![0.01f32; layout.total];
+        let items = Items::new(&layout, &case.catalogue, None, &weights);
+        let network = Network {
+            sizes: &case.sizes,
+            layout: &layout,
+            decoder: &decoder,
+            weights: &weights,
+            items: &items,
+            rhythm: &case.rhythm,
+        };
+        // Each item adds an eighth to one of the three numbers; tastes are the sums.
+        let sets = crate::summary::item_sets(&case.sequences);
+        let axes = (0..ITEMS * 3).map(|number| f32::from(u8::from(number % 3 == number / 3 % 3))).collect();
+        let of_class = |set: &[u32], class| 0.125 * set.iter().filter(|item| **item % 3 == class).count() as f32;
+        let taste: Vec<f32> = sets.iter().flat_map(|set| [0, 1, 2].map(|class| of_class(set, class))).collect();
+        let contributions = Contributions {
+            axes,
+            sets: sets.iter().map(|set| set.iter().map(|item| (*item, 0.5)).collect()).collect(),
+            stretches: vec![0.125; USERS],
+            stratum: vec![0; USERS],
+            factors: vec![2.0; 3],
+        };
+        let people = |contributions, strangers| People {
+            sequences: &case.sequences,
+            clock: Some(&case.clock),
+            profile: &case.profile,
+            taste: &taste,
+            contributions,
+            blur: &[],
+            strangers,
+        };
+        let windows: Vec<Window> =
+            (0..USERS).flat_map(|user| crate::learn::windows_of_user(&case.sequences, user, usize::MAX)).collect();
+        let told = |people: &People| inputs(&network, people, &|_| &case.memory, &windows, None);
+        let (all, others, nothing) =
+            (told(&people(None, false)), told(&people(Some(&contributions), false)), told(&people(None, true)));
+        assert_eq!(all.events.len(), case.sequences.events());
+        for (event, (number, _)) in all.events.iter().enumerate() {
+            let row = |inputs: &Inputs| inputs.taste[inputs.event_rows[event] * 3..][..3].to_vec();
+            let mut expected = taste[all.users[event] * 3..][..3].to_vec();
+            assert_eq!(row(&all), expected);
+            expected[case.sequences.item[*number] as usize % 3] -= 0.125;
+            assert_eq!(row(&others), expected);
+            assert_eq!(row(&nothing), [0.0; 3]);
         }
     }
 

@@ -734,7 +734,15 @@ mod tests {
         let profile: Vec<Vec<u32>> = model.sizes.profile.iter().map(|_| vec![0; sequences.users()]).collect();
         let taste = vec![1.0; sequences.users() * model.sizes.taste];
         let clock = model.clock.as_ref();
-        let people = People { sequences, clock, profile: &profile, taste: &taste, blur: &[], strangers: true };
+        let people = People {
+            sequences,
+            clock,
+            profile: &profile,
+            taste: &taste,
+            contributions: None,
+            blur: &[],
+            strangers: true,
+        };
         let windows = [Window { user, places: 0..sequences.of_user(user).len(), asked: 1 }];
         pass(&network, &people, &|_| &model.memory, &windows, None)
     }

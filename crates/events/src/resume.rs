@@ -137,7 +137,15 @@ mod tests {
             taste: 0,
         };
         let run = |strangers: bool, seed: u64| {
-            let people = People { sequences: &sequences, clock: None, profile: &[], taste: &[], blur: &[], strangers };
+            let people = People {
+                sequences: &sequences,
+                clock: None,
+                profile: &[],
+                taste: &[],
+                contributions: None,
+                blur: &[],
+                strangers,
+            };
             run_of(&people, &sizes, &Catalogue::new(&[Vec::new()], 0), &[], Draws::new(seed), "").finish_bytes()
         };
         assert_eq!(run(true, 1), run(true, 1));

@@ -5,7 +5,7 @@ use crate::draw::Plan;
 use crate::fit::clock_of;
 use crate::learn::Care;
 use crate::sequences::Sequences;
-use crate::taste::{Tastes, WeightedSets};
+use crate::taste::{Contributions, Tastes, WeightedSets, hold};
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 use twinmart_privacy::PersonThreshold;
@@ -24,10 +24,12 @@ pub struct Summary {
     pub group: Vec<u32>,
     /// How many groups there are.
     pub groups: usize,
-    /// `[users, dimensions]` tastes, and their distributions.
+    /// `[users, dimensions]` tastes, whole, and the distributions of those that are told.
     pub taste: Vec<f32>,
     /// See `taste`.
     pub tastes: Tastes,
+    /// What items add to tastes.
+    pub(crate) contributions: Contributions,
     /// In which directions items differ; tastes lie on the first of them.
     pub(crate) directions: Directions,
 }
@@ -47,20 +49,29 @@ impl Summary {
         };
         let groups = groups_of(sequences.users(), care.people);
         let sets = WeightedSets::of(item_sets(sequences), items);
-        let dimensions = care.tastes.min(items / 4).min(sequences.users() / 20);
+        let dimensions = care.tastes.min(items / 4).min(sequences.users() / 20).max(1);
         let directions = Directions::of(
             sequences,
             items,
             &[&|people| threshold.allows(people), &|people| people >= FEW, &|people| people >= 2],
             draws,
         );
-        let mut taste = sets.tastes_on(&directions.first(dimensions.max(1)), dimensions.max(1));
+        let axes = directions.first(dimensions);
+        let (mut taste, stretches) = sets.tastes_on(&axes, dimensions);
         let (group, groups) = alike(&sets, groups, draws, progress)?;
-        standardize(&mut taste, dimensions.max(1), &group, groups / STRATA.min(groups));
-        let tastes = Tastes::of(&taste, dimensions.max(1), &group, groups, |people| people >= 20);
+        let of_a_size = (groups / STRATA.min(groups)) as u32;
+        let stratum: Vec<u32> = group.iter().map(|group| group / of_a_size).collect();
+        let factors = vec![1.0; (stratum.iter().max().map_or(0, |last| *last as usize) + 1) * dimensions];
+        let mut contributions = Contributions { axes, sets: sets.sets, stretches, stratum, factors };
+        let mut told = contributions.told(&taste, draws);
+        contributions.factors = standardize(&mut taste, &mut told, dimensions, &contributions.stratum);
+        // New tastes are as those that learning tells.
+        told.chunks_exact_mut(dimensions).for_each(hold);
+        let tastes = Tastes::of(&told, dimensions, &group, groups, |people| people >= 20);
         Ok(Summary {
             taste,
             tastes,
+            contributions,
             directions,
             sessions: of(&|user| sequences.sessions(user)),
             events: of(&|user| sequences.of_user(user).len()),
@@ -116,30 +127,33 @@ fn alike(sets: &WeightedSets, groups: usize, draws: Draws, progress: &Progress) 
 /// Groups are of users with about as many items: their tastes are as sharp.
 const STRATA: usize = 4;
 
-/// Tastes' numbers at most, in standard deviations: a direction of few people tells nobody from all others.
-const FARTHEST: f64 = 4.0;
+/// Numbers of tastes that differ by less among users of a stratum say nothing of these.
+const LEAST_VARIANCE: f64 = 1e-3;
 
-/// Brings each number of tastes to mean zero and variance one among users with about as many items, those of so many `groups`
-/// one after the other: what users of many items differ by is little, but sure.
-fn standardize(taste: &mut [f32], dimensions: usize, group: &[u32], groups: usize) {
-    let strata = group.iter().max().map_or(0, |last| *last as usize / groups + 1);
-    for stratum in 0..strata {
-        let known = |(row, group): &(&mut [f32], &u32)| {
-            **group as usize / groups == stratum && row.iter().any(|number| *number != 0.0)
+/// Brings each number of tastes to mean zero and variance one among users of one stratum, with about as many items: what users
+/// of many items differ by is little, but sure. Mean and variance are those of tastes as they are `told`, which change as the
+/// whole ones do. What the numbers were multiplied with, `[strata, dimensions]`.
+fn standardize(taste: &mut [f32], told: &mut [f32], dimensions: usize, stratum: &[u32]) -> Vec<f32> {
+    let strata = stratum.iter().max().map_or(0, |last| *last + 1);
+    let mut factors = Vec::new();
+    for wanted in 0..strata {
+        let rows = taste.chunks_exact_mut(dimensions).zip(told.chunks_exact_mut(dimensions)).zip(stratum);
+        let known = |((row, _), stratum): &((&mut [f32], &mut [f32]), &u32)| {
+            **stratum == wanted && row.iter().any(|number| *number != 0.0)
         };
-        let mut rows: Vec<&mut [f32]> =
-            taste.chunks_exact_mut(dimensions).zip(group).filter(known).map(|(row, _)| row).collect();
+        let mut rows: Vec<(&mut [f32], &mut [f32])> = rows.filter(known).map(|(rows, _)| rows).collect();
         let count = rows.len().max(1) as f64;
         for number in 0..dimensions {
-            let mean = rows.iter().map(|row| f64::from(row[number])).sum::<f64>() / count;
-            let variance = rows.iter().map(|row| (f64::from(row[number]) - mean).powi(2)).sum::<f64>() / count;
-            let factor = 1.0 / variance.sqrt().max(1e-6);
-            rows.iter_mut().for_each(|row| {
-                let standard = (f64::from(row[number]) - mean) * factor;
-                row[number] = standard.clamp(-FARTHEST, FARTHEST) as f32;
-            });
+            let mean = rows.iter().map(|(_, told)| f64::from(told[number])).sum::<f64>() / count;
+            let variance = rows.iter().map(|(_, told)| (f64::from(told[number]) - mean).powi(2)).sum::<f64>() / count;
+            let factor = if variance < LEAST_VARIANCE { 0.0 } else { 1.0 / variance.sqrt() };
+            for row in rows.iter_mut().flat_map(|(taste, told)| [&mut **taste, &mut **told]) {
+                row[number] = ((f64::from(row[number]) - mean) * factor) as f32;
+            }
+            factors.push(factor as f32);
         }
     }
+    factors
 }
 
 fn alike_of_a_size(

@@ -9,7 +9,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use twinmart_nets::matrix::{add, dot};
-use twinmart_tables::Stream;
+use twinmart_tables::{Draws, Stream};
 
 /// Rounds of subspace iteration.
 const ROUNDS: usize = 5;
@@ -73,25 +73,82 @@ impl WeightedSets {
 
     /// Where sets lie in the space that explains most of all of them, `[sets, dimensions]`; see [`WeightedSets::tastes_on`].
     pub(crate) fn tastes(&self, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
-        self.tastes_on(&self.axes(dimensions, stream), dimensions)
+        self.tastes_on(&self.axes(dimensions, stream), dimensions).0
     }
 
     /// Where sets lie on axes `[items, dimensions]`: `[sets, dimensions]`, each of length √dimensions; zeros for sets without
-    /// items, or whose items lie nowhere.
-    pub(crate) fn tastes_on(&self, axes: &[f32], dimensions: usize) -> Vec<f32> {
+    /// items, or whose items lie nowhere. And what each set's place was multiplied with for that, `[sets]`.
+    pub(crate) fn tastes_on(&self, axes: &[f32], dimensions: usize) -> (Vec<f32>, Vec<f32>) {
         let mut tastes = self.project(axes, dimensions);
-        tastes.chunks_exact_mut(dimensions).for_each(scale);
-        tastes
+        let stretches = tastes.chunks_exact_mut(dimensions).map(scale).collect();
+        (tastes, stretches)
     }
 }
 
-/// Gives a row the length √width.
-fn scale(row: &mut [f32]) {
+/// Gives a row the length √width, and says by what factor; zeros stay, and say 0.
+fn scale(row: &mut [f32]) -> f32 {
     let length = dot(row, row).sqrt();
-    if length > 1e-9 {
-        let factor = (row.len() as f32).sqrt() / length;
-        row.iter_mut().for_each(|x| *x *= factor);
+    if length <= 1e-9 {
+        return 0.0;
     }
+    let factor = (row.len() as f32).sqrt() / length;
+    row.iter_mut().for_each(|x| *x *= factor);
+    factor
+}
+
+/// What each item of a user's set adds to the user's taste: weight · axis of the item · stretch of the user · factors of the
+/// stratum.
+///
+/// A taste that holds the item which is asked for tells the answer; learning takes it out first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Contributions {
+    /// `[items, dimensions]`
+    pub(crate) axes: Vec<f32>,
+    /// `[users]` sets, their items ascending.
+    pub(crate) sets: Vec<Vec<(u32, f32)>>,
+    /// `[users]`
+    pub(crate) stretches: Vec<f32>,
+    /// `[users]` users with about as many items.
+    pub(crate) stratum: Vec<u32>,
+    /// `[strata, dimensions]`
+    pub(crate) factors: Vec<f32>,
+}
+
+impl Contributions {
+    /// Tastes `[users, dimensions]` without one item of each user, by chance.
+    pub(crate) fn told(&self, taste: &[f32], draws: Draws) -> Vec<f32> {
+        let family = draws.family("events.told", "");
+        let dimensions = taste.len() / self.sets.len().max(1);
+        let mut told = taste.to_vec();
+        for (user, (row, set)) in told.chunks_exact_mut(dimensions.max(1)).zip(&self.sets).enumerate() {
+            if !set.is_empty() {
+                let (item, _) = set[family.row(user as u64).random_range(0..set.len())];
+                self.take(user, item, row);
+            }
+        }
+        told
+    }
+
+    /// Takes from a user's taste, `[dimensions]`, what an item has added; nothing where the user has not got the item.
+    /// Numbers are to be held to their limits ([`hold`]) only after that.
+    pub(crate) fn take(&self, user: usize, item: u32, taste: &mut [f32]) {
+        let set = &self.sets[user];
+        let Ok(place) = set.binary_search_by_key(&item, |(item, _)| *item) else { return };
+        let weight = set[place].1 * self.stretches[user];
+        let axis = &self.axes[item as usize * taste.len()..];
+        let factors = &self.factors[self.stratum[user] as usize * taste.len()..];
+        for ((taste, axis), factor) in taste.iter_mut().zip(axis).zip(factors) {
+            *taste -= weight * axis * factor;
+        }
+    }
+}
+
+/// Tastes' numbers at most, in standard deviations: a direction of few people tells nobody from all others.
+const FARTHEST: f32 = 4.0;
+
+/// Holds a taste's numbers to their limits.
+pub(crate) fn hold(taste: &mut [f32]) {
+    taste.iter_mut().for_each(|number| *number = number.clamp(-FARTHEST, FARTHEST));
 }
 
 /// Makes the columns of `[rows, columns]` orthonormal, one after the other (Gram & Schmidt, twice).
@@ -219,7 +276,11 @@ pub(crate) fn normal(stream: &mut Stream) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::Care;
+    use crate::sequences::Sequences;
+    use crate::summary::{Summary, item_sets};
     use rand::SeedableRng;
+    use twinmart_tables::Progress;
 
     #[test]
     fn users_of_one_kind_have_one_taste() {
@@ -240,6 +301,41 @@ mod tests {
             assert!(likeness(user, user % 2) > 0.8);
             assert!(likeness(user, 1 - user % 2).abs() < 0.6);
         }
+    }
+
+    #[test]
+    fn what_items_add_to_a_taste_is_the_taste_but_for_what_all_have() {
+        // Some users have few items, others many.
+        let mut stream = Stream::seed_from_u64(3);
+        let mut sequences = Sequences { offsets: vec![0], ..Sequences::default() };
+        for user in 0..400u32 {
+            let events = if user % 2 == 0 { 3..7 } else { 10..20 };
+            let liked = user / 2 % 3 * 10;
+            let items = (0..stream.random_range(events)).map(|_| stream.random_range(0..12) + liked);
+            sequences.item.extend(items.collect::<Vec<u32>>());
+            sequences.offsets.push(sequences.item.len());
+        }
+        sequences.session = vec![0; sequences.item.len()];
+        sequences.time = vec![0; sequences.item.len()];
+        sequences.action = vec![0; sequences.item.len()];
+        let summary = Summary::of(&sequences, 40, Care::default(), Draws::new(1), &Progress::silent()).unwrap();
+        let dimensions = summary.tastes.dimensions();
+        let mut rests: Vec<Option<Vec<f32>>> = vec![None; 4];
+        let mut took = 0f32;
+        for (user, set) in item_sets(&sequences).into_iter().enumerate() {
+            let told = &summary.taste[user * dimensions..][..dimensions];
+            let mut rest = told.to_vec();
+            let before = rest.clone();
+            summary.contributions.take(user, 39, &mut rest);
+            assert_eq!(rest, before, "nobody has item 39");
+            set.iter().for_each(|item| summary.contributions.take(user, *item, &mut rest));
+            took = rest.iter().zip(told).map(|(a, b)| (a - b).abs()).fold(took, f32::max);
+            let stratum = summary.contributions.stratum[user] as usize;
+            for (expected, found) in rests[stratum].get_or_insert_with(|| rest.clone()).iter().zip(&rest) {
+                assert!((found - expected).abs() < 1e-3, "{user}: {found} {expected}");
+            }
+        }
+        assert!(rests.iter().all(Option::is_some) && took > 1.0, "{took}");
     }
 
     #[test]
