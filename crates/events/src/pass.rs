@@ -47,9 +47,9 @@ pub(crate) struct People<'a> {
     pub(crate) clock: Option<&'a Clock>,
     /// `[fields][users]`
     pub(crate) profile: &'a [Vec<u32>],
-    /// `[users, taste]`
+    /// `[users, taste]` whole tastes.
     pub(crate) taste: &'a [f32],
-    /// What items have added to tastes, for what is not told where these items are asked for.
+    /// What items have added to tastes: taken out where an item is asked for.
     pub(crate) contributions: Option<&'a Contributions>,
     /// `[taste]` standard deviations of what learning adds to tastes; nothing where there is no learning.
     pub(crate) blur: &'a [f32],
@@ -196,12 +196,12 @@ fn inputs<'m>(
             out.items.push(item);
             let left = (!stranger).then(|| (all_sessions - sessions, range.len() - place));
             layout.rows_in(step, Course { sessions, events: place, left }, &profile, sizes, &mut out.fields);
-            let told = out.taste.len();
+            let start = out.taste.len();
             out.taste.extend_from_slice(&taste);
             if let Some(contributions) = people.contributions.filter(|_| !stranger && place < range.len()) {
-                contributions.take(user, people.sequences.item[range.start + place], &mut out.taste[told..]);
+                contributions.take(user, people.sequences.item[range.start + place], &mut out.taste[start..]);
             }
-            hold(&mut out.taste[told..]);
+            hold(&mut out.taste[start..]);
             if place >= asked {
                 // A first event begins a session.
                 let before = place.checked_sub(1).map(|last| range.start + last);

@@ -24,9 +24,9 @@ pub struct Summary {
     pub group: Vec<u32>,
     /// How many groups there are.
     pub groups: usize,
-    /// `[users, dimensions]` tastes, whole, and the distributions of those that are told.
+    /// `[users, dimensions]` whole tastes.
     pub taste: Vec<f32>,
-    /// See `taste`.
+    /// Distributions of tastes as they are told, each without one item.
     pub tastes: Tastes,
     /// What items add to tastes.
     pub(crate) contributions: Contributions,
