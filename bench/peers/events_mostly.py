@@ -2,9 +2,9 @@
 
   events_mostly.py SHOP --out TWIN [--minutes M] [--work DIR]      writes TWIN/events.parquet and TWIN/users.parquet
 
-SHOP is the folder `shop` that `events.py prepare online-retail` wrote. The engine (mostlyai-engine, Apache-2.0) gets the leanest
-table from which baskets, order and items come back: for each event the days since the basket before in classes ("same" inside a
-basket), and the item; the country of the user as context. As many users are drawn as there are. Score with
+SHOP is the folder `shop` that `events.py prepare` wrote. The engine (mostlyai-engine, Apache-2.0) gets the leanest table from
+which baskets, order and items come back: for each event the days since the basket before in classes ("same" inside a basket),
+and the item; the country of the user as context, where users have one. As many users are drawn as there are. Score with
 `events.py score --dir DIR --twin TWIN`. It needs mostlyai-engine, torch, pandas and pyarrow.
 """
 import argparse
@@ -34,6 +34,9 @@ BORDERS = [0, 1, 3, 7, 14, 21, 28, 35, 49, 70, 105, 180, 1000]
 CLASSES = [f"d{low}" for low in BORDERS[:-1]]
 
 users = pd.read_parquet(arguments.shop / "users.parquet")
+# The engine wants a column of context, even where all users have the same.
+context = "country" if "country" in users else "context"
+users = users[["user_id", "country"]] if context == "country" else users[["user_id"]].assign(context="user")
 events = pd.read_parquet(arguments.shop / "events.parquet").sort_values(["user_id", "time"], kind="stable")
 events = events.reset_index(drop=True)
 days = (events.time - events.groupby("user_id").time.shift()).dt.total_seconds() / 86_400
@@ -49,7 +52,7 @@ began = time.perf_counter()
 engine.split(
     tgt_data=target, ctx_data=users, ctx_primary_key="user_id", tgt_context_key="user_id", model_type="TABULAR",
     tgt_encoding_types={"gap": "TABULAR_CATEGORICAL", "item_id": "TABULAR_CATEGORICAL"},
-    ctx_encoding_types={"country": "TABULAR_CATEGORICAL"}, workspace_dir=work,
+    ctx_encoding_types={context: "TABULAR_CATEGORICAL"}, workspace_dir=work,
 )
 engine.analyze(workspace_dir=work)
 engine.encode(workspace_dir=work)
@@ -58,7 +61,7 @@ fitted = time.perf_counter() - began
 
 stream = np.random.default_rng(1)
 new = pd.DataFrame({"user_id": [f"s{number}" for number in range(len(users))]})
-new["country"] = stream.choice(users.country.to_numpy(), len(new))
+new[context] = stream.choice(users[context].to_numpy(), len(new))
 began = time.perf_counter()
 engine.generate(ctx_data=new, device="cpu", workspace_dir=work)
 drawn = time.perf_counter() - began

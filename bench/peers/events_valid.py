@@ -12,6 +12,10 @@ arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argpars
 arguments.add_argument("twin", type=pathlib.Path)
 arguments.add_argument("--shop", type=pathlib.Path)
 a = arguments.parse_args()
+needed = [a.twin / f"{table}.parquet" for table in ("users", "items", "events")]
+for path in needed + ([a.shop / "events.parquet"] if a.shop else []):
+    if not path.is_file():
+        arguments.error(f"{path} is missing")
 
 
 def day(time):
@@ -23,6 +27,8 @@ items = pq.read_table(a.twin / "items.parquet").column("item_id").combine_chunks
 window = None
 if a.shop:
     times = pq.read_table(a.shop / "events.parquet", columns=["time"]).column("time")
+    if pc.count(times).as_py() == 0:
+        arguments.error("the shop has no times")
     window = [day(pc.min(times)), day(pc.max(times))]
 
 found = dict(events=0, users=len(users), items=len(items), unknown_users=0, unknown_items=0, out_of_order=0, users_in_parts=0, missing=0, outside=0)
