@@ -187,6 +187,36 @@ impl Companions {
     }
 }
 
+/// Which items the same people have, by their whole histories: how many people share each pair of some items.
+pub(crate) struct Meetings {
+    /// `[items]` for items that are asked for, all they meet, ascending, and how many people share both; nothing for others.
+    pub(crate) rows: Vec<Vec<(u32, u32)>>,
+    /// `[items]` pairs that have the item.
+    pub(crate) sums: Vec<f64>,
+}
+
+impl Meetings {
+    /// Those of the people who are counted; `is_asked` says of each item whether its row is wanted.
+    pub(crate) fn of(sequences: &Sequences, is_asked: &[bool], is_counted: &dyn Fn(usize) -> bool) -> Meetings {
+        let of_user: Vec<usize> = (0..sequences.users()).map(|user| usize::from(!is_counted(user))).collect();
+        let sets = [vec![true, false]];
+        let parts = Parts { of_user: &of_user, sets: &sets, weight: 1.0 };
+        let mut pairs = Pairs::of(sequences, is_asked.len(), ACROSS, parts);
+        let sums = Chance::of(&pairs.of_each_item(), &sets[0]).sums;
+        let is_wanted = |_, from: u32, to: u32, _| is_asked[from as usize] || is_asked[to as usize];
+        let mut rows = vec![Vec::new(); is_asked.len()];
+        for (from, to, people) in pairs.shared(&sets, &is_wanted).remove(0) {
+            for (own, other) in [(from, to), (to, from)] {
+                if is_asked[own as usize] {
+                    rows[own as usize].push((other, people));
+                }
+            }
+        }
+        rows.par_iter_mut().for_each(|row| row.sort_unstable());
+        Meetings { rows, sums }
+    }
+}
+
 /// Items of this share of all events are to have lifts.
 const LIFTED: f64 = 0.7;
 

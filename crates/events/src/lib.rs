@@ -30,6 +30,7 @@ mod slopes;
 mod steps;
 mod summary;
 mod taste;
+mod telling;
 
 pub use catalogue::Catalogue;
 pub use cost::Cost;

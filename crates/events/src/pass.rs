@@ -7,7 +7,7 @@
 //! q, gates(q) ─► item                                             see `items`
 //! ```
 //!
-//! A taste is told without what the item that is asked for has added to it, or it would tell the answer.
+//! Whole tastes would tell the answer: what is told of them, [`Telling`] says.
 
 use crate::clock::Clock;
 use crate::corrections::{MOMENTS, NETWORK, TASTE};
@@ -20,6 +20,7 @@ use crate::sequences::Sequences;
 use crate::slopes::ItemSlopes;
 use crate::steps::{EVENT_CLASSES, SAME, STOP, Step, days_of, steps_of};
 use crate::taste::{Contributions, hold, normal};
+use crate::telling::Telling;
 use rand::Rng;
 use std::ops::Range;
 use twinmart_nets::decoder::{Decoder, Dropout, Kept, silu, silu_back};
@@ -47,9 +48,9 @@ pub(crate) struct People<'a> {
     pub(crate) clock: Option<&'a Clock>,
     /// `[fields][users]`
     pub(crate) profile: &'a [Vec<u32>],
-    /// `[users, taste]` whole tastes.
+    /// `[users, taste]`
     pub(crate) taste: &'a [f32],
-    /// What items have added to tastes: taken out where an item is asked for.
+    /// What tastes are made of and how they are told; `None` where they are told as they are.
     pub(crate) contributions: Option<&'a Contributions>,
     /// `[taste]` standard deviations of what learning adds to tastes; nothing where there is no learning.
     pub(crate) blur: &'a [f32],
@@ -163,7 +164,13 @@ fn inputs<'m>(
         let Window { user, ref places, asked } = *window;
         let range = people.sequences.of_user(user);
         let mut steps = steps_of(people.sequences, people.clock, user);
-        let mut taste = people.taste[user * sizes.taste..][..sizes.taste].to_vec();
+        let telling = people.contributions.map(|contributions| contributions.telling);
+        let mut taste = match (people.contributions, learning.as_mut()) {
+            (Some(all), Some(learning)) if all.telling == Telling::Part => {
+                all.part(user, sizes.taste, &mut learning.stream)
+            }
+            _ => people.taste[user * sizes.taste..][..sizes.taste].to_vec(),
+        };
         let is_drawn = learning.as_mut().is_some_and(|l| {
             taste.iter_mut().zip(people.blur).for_each(|(t, blur)| *t += blur * normal(&mut l.stream));
             l.stream.random::<f64>() < l.care.strangers
@@ -198,7 +205,8 @@ fn inputs<'m>(
             layout.rows_in(step, Course { sessions, events: place, left }, &profile, sizes, &mut out.fields);
             let start = out.taste.len();
             out.taste.extend_from_slice(&taste);
-            if let Some(contributions) = people.contributions.filter(|_| !stranger && place < range.len()) {
+            let is_taken = telling == Some(Telling::Others) && !stranger && place < range.len();
+            if let Some(contributions) = people.contributions.filter(|_| is_taken) {
                 contributions.take(user, people.sequences.item[range.start + place], &mut out.taste[start..]);
             }
             hold(&mut out.taste[start..]);
@@ -878,10 +886,12 @@ mod tests {
         let of_class = |set: &[u32], class| 0.125 * set.iter().filter(|item| **item % 3 == class).count() as f32;
         let taste: Vec<f32> = sets.iter().flat_map(|set| [0, 1, 2].map(|class| of_class(set, class))).collect();
         let contributions = Contributions {
+            telling: Telling::Others,
             axes,
             sets: sets.iter().map(|set| set.iter().map(|item| (*item, 0.5)).collect()).collect(),
             stretches: vec![0.125; USERS],
             stratum: vec![0; USERS],
+            means: vec![0.0; 3],
             factors: vec![2.0; 3],
         };
         let people = |contributions, strangers| People {

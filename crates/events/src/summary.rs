@@ -6,6 +6,7 @@ use crate::fit::clock_of;
 use crate::learn::Care;
 use crate::sequences::Sequences;
 use crate::taste::{Contributions, Tastes, WeightedSets, hold};
+use crate::telling::Telling;
 use rand::{Rng, RngCore};
 use rayon::prelude::*;
 use twinmart_privacy::PersonThreshold;
@@ -24,9 +25,9 @@ pub struct Summary {
     pub group: Vec<u32>,
     /// How many groups there are.
     pub groups: usize,
-    /// `[users, dimensions]` whole tastes.
+    /// `[users, dimensions]` tastes of all items, or of a part of them where parts are told.
     pub taste: Vec<f32>,
-    /// Distributions of tastes as they are told, each without one item.
+    /// Distributions of tastes as they are told.
     pub tastes: Tastes,
     /// What items add to tastes.
     pub(crate) contributions: Contributions,
@@ -61,10 +62,16 @@ impl Summary {
         let (group, groups) = alike(&sets, groups, draws, progress)?;
         let of_a_size = (groups / STRATA.min(groups)) as u32;
         let stratum: Vec<u32> = group.iter().map(|group| group / of_a_size).collect();
-        let factors = vec![1.0; (stratum.iter().max().map_or(0, |last| *last as usize) + 1) * dimensions];
-        let mut contributions = Contributions { axes, sets: sets.sets, stretches, stratum, factors };
+        let numbers = (stratum.iter().max().map_or(0, |last| *last as usize) + 1) * dimensions;
+        let (means, factors) = (vec![0.0; numbers], vec![1.0; numbers]);
+        let telling = Telling::of(sequences, items, draws);
+        let mut contributions = Contributions { telling, axes, sets: sets.sets, stretches, stratum, means, factors };
         let mut told = contributions.told(&taste, draws);
-        contributions.factors = standardize(&mut taste, &mut told, dimensions, &contributions.stratum);
+        if telling == Telling::Part {
+            taste.clone_from(&told);
+        }
+        (contributions.means, contributions.factors) =
+            standardize(&mut taste, &mut told, dimensions, &contributions.stratum);
         // New tastes are as those that learning tells.
         told.chunks_exact_mut(dimensions).for_each(hold);
         let tastes = Tastes::of(&told, dimensions, &group, groups, |people| people >= 20);
@@ -132,10 +139,10 @@ const LEAST_VARIANCE: f64 = 1e-3;
 
 /// Brings each number of tastes to mean zero and variance one among users of one stratum, with about as many items: what users
 /// of many items differ by is little, but sure. Mean and variance are those of tastes as they are `told`, which change as the
-/// whole ones do. What the numbers were multiplied with, `[strata, dimensions]`.
-fn standardize(taste: &mut [f32], told: &mut [f32], dimensions: usize, stratum: &[u32]) -> Vec<f32> {
+/// whole ones do. What was taken from the numbers and what they were multiplied with, `[strata, dimensions]`.
+fn standardize(taste: &mut [f32], told: &mut [f32], dimensions: usize, stratum: &[u32]) -> (Vec<f32>, Vec<f32>) {
     let strata = stratum.iter().max().map_or(0, |last| *last + 1);
-    let mut factors = Vec::new();
+    let (mut means, mut factors) = (Vec::new(), Vec::new());
     for wanted in 0..strata {
         let rows = taste.chunks_exact_mut(dimensions).zip(told.chunks_exact_mut(dimensions)).zip(stratum);
         let known = |((row, _), stratum): &((&mut [f32], &mut [f32]), &u32)| {
@@ -150,10 +157,11 @@ fn standardize(taste: &mut [f32], told: &mut [f32], dimensions: usize, stratum: 
             for row in rows.iter_mut().flat_map(|(taste, told)| [&mut **taste, &mut **told]) {
                 row[number] = ((f64::from(row[number]) - mean) * factor) as f32;
             }
+            means.push(mean as f32);
             factors.push(factor as f32);
         }
     }
-    factors
+    (means, factors)
 }
 
 fn alike_of_a_size(

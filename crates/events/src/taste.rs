@@ -5,6 +5,7 @@
 //! randomness", 2011, algorithm 4.4: subspace iteration). New tastes are drawn group by group from normal distributions, so
 //! that nobody's own taste is kept.
 
+use crate::telling::Telling;
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -96,37 +97,71 @@ fn scale(row: &mut [f32]) -> f32 {
     factor
 }
 
-/// What each item of a user's set adds to the user's taste: weight · axis of the item · stretch of the user · factors of the
+/// What tastes are made of: each item of a user's set adds weight · axis of the item · stretch of the user · factors of the
 /// stratum.
 ///
-/// A taste that holds the item which is asked for tells the answer; learning takes it out first.
+/// A taste that holds the item which is asked for tells the answer: learning is told others, see [`Telling`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Contributions {
+    pub(crate) telling: Telling,
     /// `[items, dimensions]`
     pub(crate) axes: Vec<f32>,
     /// `[users]` sets, their items ascending.
     pub(crate) sets: Vec<Vec<(u32, f32)>>,
-    /// `[users]`
+    /// `[users]` of whole sets.
     pub(crate) stretches: Vec<f32>,
     /// `[users]` users with about as many items.
     pub(crate) stratum: Vec<u32>,
-    /// `[strata, dimensions]`
+    /// `[strata, dimensions]` what is taken from each number first, and what it is then multiplied with.
+    pub(crate) means: Vec<f32>,
     pub(crate) factors: Vec<f32>,
 }
 
+/// Share of a user's items that a part of them has, about.
+const PART: f64 = 0.5;
+
 impl Contributions {
-    /// Tastes `[users, dimensions]` without one item of each user, by chance.
-    pub(crate) fn told(&self, taste: &[f32], draws: Draws) -> Vec<f32> {
+    /// One taste of each user as learning is told them, before they are held to their limits: without one item, or of a part
+    /// of the items, by chance. `whole` are the tastes of all items, `[users, dimensions]`, as what is returned.
+    pub(crate) fn told(&self, whole: &[f32], draws: Draws) -> Vec<f32> {
         let family = draws.family("events.told", "");
-        let dimensions = taste.len() / self.sets.len().max(1);
-        let mut told = taste.to_vec();
+        let dimensions = whole.len() / self.sets.len().max(1);
+        let mut told = whole.to_vec();
         for (user, (row, set)) in told.chunks_exact_mut(dimensions.max(1)).zip(&self.sets).enumerate() {
-            if !set.is_empty() {
-                let (item, _) = set[family.row(user as u64).random_range(0..set.len())];
-                self.take(user, item, row);
+            let mut stream = family.row(user as u64);
+            match self.telling {
+                Telling::Others if set.is_empty() => {}
+                Telling::Others => self.take(user, set[stream.random_range(0..set.len())].0, row),
+                Telling::Part => row.copy_from_slice(&self.part(user, dimensions, &mut stream)),
             }
         }
         told
+    }
+
+    /// The taste of a part of a user's items, each by chance [`PART`], but at least of one.
+    pub(crate) fn part(&self, user: usize, dimensions: usize, stream: &mut Stream) -> Vec<f32> {
+        let set = &self.sets[user];
+        let mut taste = vec![0f32; dimensions];
+        let mut add = |(item, weight): (u32, f32)| {
+            let axis = &self.axes[item as usize * dimensions..][..dimensions];
+            taste.iter_mut().zip(axis).for_each(|(taste, axis)| *taste += weight * axis);
+        };
+        let mut is_empty = true;
+        for told in set {
+            if stream.random::<f64>() < PART {
+                add(*told);
+                is_empty = false;
+            }
+        }
+        if is_empty && !set.is_empty() {
+            add(set[stream.random_range(0..set.len())]);
+        }
+        if scale(&mut taste) > 0.0 {
+            let of_stratum = self.stratum[user] as usize * dimensions..;
+            let standards = self.means[of_stratum.clone()].iter().zip(&self.factors[of_stratum]);
+            taste.iter_mut().zip(standards).for_each(|(x, (mean, factor))| *x = (*x - mean) * factor);
+        }
+        taste
     }
 
     /// Takes from a user's taste, `[dimensions]`, what an item has added; nothing where the user has not got the item.
@@ -303,9 +338,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_items_add_to_a_taste_is_the_taste_but_for_what_all_have() {
-        // Some users have few items, others many.
+    /// A shop of 40 items of which nobody has the last ones; some users have few items, others many.
+    fn shop() -> Sequences {
         let mut stream = Stream::seed_from_u64(3);
         let mut sequences = Sequences { offsets: vec![0], ..Sequences::default() };
         for user in 0..400u32 {
@@ -318,6 +352,12 @@ mod tests {
         sequences.session = vec![0; sequences.item.len()];
         sequences.time = vec![0; sequences.item.len()];
         sequences.action = vec![0; sequences.item.len()];
+        sequences
+    }
+
+    #[test]
+    fn what_items_add_to_a_taste_is_the_taste_but_for_what_all_have() {
+        let sequences = shop();
         let summary = Summary::of(&sequences, 40, Care::default(), Draws::new(1), &Progress::silent()).unwrap();
         let dimensions = summary.tastes.dimensions();
         let mut rests: Vec<Option<Vec<f32>>> = vec![None; 4];
@@ -336,6 +376,38 @@ mod tests {
             }
         }
         assert!(rests.iter().all(Option::is_some) && took > 1.0, "{took}");
+    }
+
+    #[test]
+    fn parts_are_tastes_of_some_items_and_every_item_is_in_half_of_them() {
+        let summary = Summary::of(&shop(), 40, Care::default(), Draws::new(1), &Progress::silent()).unwrap();
+        let all = summary.contributions;
+        let dimensions = summary.tastes.dimensions();
+        let mut stream = Stream::seed_from_u64(4);
+        for user in (0..400).filter(|user| (2..7).contains(&all.sets[*user].len())).take(20) {
+            let set = &all.sets[user];
+            let stratum = all.stratum[user] as usize * dimensions..;
+            let of = |chosen: usize| {
+                let mut taste = vec![0f32; dimensions];
+                for (item, weight) in (0..set.len()).filter(|place| chosen >> place & 1 == 1).map(|place| set[place]) {
+                    (0..dimensions).for_each(|n| taste[n] += weight * all.axes[item as usize * dimensions + n]);
+                }
+                scale(&mut taste);
+                let standards = all.means[stratum.clone()].iter().zip(&all.factors[stratum.clone()]);
+                taste.iter().zip(standards).map(|(x, (mean, factor))| (x - mean) * factor).collect::<Vec<f32>>()
+            };
+            let parts: Vec<Vec<f32>> = (1..1 << set.len()).map(of).collect();
+            let mut counts = vec![0; set.len()];
+            for _ in 0..400 {
+                let told = all.part(user, dimensions, &mut stream);
+                let distance = |part: &Vec<f32>| part.iter().zip(&told).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+                let distances: Vec<f32> = parts.iter().map(distance).collect();
+                let nearest = (0..parts.len()).min_by(|a, b| distances[*a].total_cmp(&distances[*b])).unwrap();
+                assert!(distances[nearest] < 1e-4, "user {user}: no part has this taste");
+                (0..set.len()).for_each(|place| counts[place] += (nearest + 1) >> place & 1);
+            }
+            assert!(counts.iter().all(|count| (140..=300).contains(count)), "{counts:?}");
+        }
     }
 
     #[test]
