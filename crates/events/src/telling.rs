@@ -6,14 +6,13 @@
 //! ```
 //!
 //! Without the item that is asked for, the network reads no items from tastes, only what goes with them; drawn tastes, which are
-//! sums of no items, then say what learned ones did. But it is not how histories are drawn: of two items, each is told as what
-//! goes with the other, so that a drawn couple is two items that go with a third. A part of the items is as good as
-//! any random number drawn with the history: what is told first and what follows from it are likely together as the history is.
-//! Then many of the items are read, which is right where a taste of few items can be told from all others, and wrong where it
-//! is one of thousands alike.
+//! sums of no items, then say what learned ones did. But histories are not drawn so: of two items, each is told as what goes with
+//! the other, and a drawn couple is two items that go with a third. A part of the items is a random number that is drawn with the
+//! history: drawing it first and the history after it gives the joint distribution exactly. But half of the items are read from it,
+//! which is no help where items are too many to be told from tastes.
 //!
-//! So of the two that one is told by which people who were not counted have their couples: where an item says more of another by
-//! the people who have both than by what goes with what goes with it, a part is told.
+//! Which of the two suits a shop is asked of people who were not counted: a part is told where items say more of their other items
+//! by how many people have both than over one item between, by what goes with what goes with them.
 
 use crate::counts::Meetings;
 use crate::learn::{FOLDS, folds};
