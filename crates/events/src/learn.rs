@@ -1,4 +1,7 @@
-//! Learning: passes over all histories until the held-out users' likelihood stops improving.
+//! Learning: passes over all histories until the held-out users' likelihood stops improving, three at most.
+//!
+//! The likelihood of the next event goes on improving for thousands of steps, but whole drawn histories become worse: they keep less of what
+//! recommenders learn, and come nearer to the people learned from (`docs/decisions/6-event-model.md`, *How long to learn*).
 
 use crate::catalogue::Catalogue;
 use crate::clusters::Clusters;
@@ -43,6 +46,9 @@ const FALLS: u32 = 2;
 const LEAST_GAIN: f64 = 0.001;
 /// Epochs that may pass without better weights.
 const PATIENCE: u64 = 3;
+/// Epochs at most, unless these are fewer steps than small shops need.
+const MOST_EPOCHS: usize = 3;
+const ENOUGH_STEPS: u64 = 450;
 
 /// How freely a model learns: what keeps it from learning single people.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,7 +86,7 @@ impl Default for Care {
 pub struct Fitting {
     /// All randomness of the fit.
     pub draws: Draws,
-    /// Steps of learning; 0 = until the held-out likelihood stops improving.
+    /// Steps of learning; 0 = until the held-out likelihood stops improving, or for as many as whole histories gain by.
     pub steps: u64,
     /// What keeps the model from learning single people.
     pub care: Care,
@@ -237,6 +243,8 @@ pub(crate) fn learn(
     let mut state = resumed.unwrap_or_else(|| State::new(first, RATES.rate));
     let deadline = checkpoint.deadline(fitting.deadline);
     let told = |state: &State| fitting.steps > 0 && state.adam.steps >= fitting.steps;
+    let most = ENOUGH_STEPS.max((MOST_EPOCHS * runs(&windows, BATCH).len()) as u64);
+    let full = |state: &State| fitting.steps == 0 && state.adam.steps >= most;
     let late = |state: &State| {
         let begun = state.epoch > 0 || state.batches > 0;
         begun && deadline.is_some_and(|deadline| Instant::now() >= deadline)
@@ -247,7 +255,7 @@ pub(crate) fn learn(
         order.shuffle(&mut fitting.draws.family("events.epoch", "").row(state.epoch));
         let family = fitting.draws.family("events.step", &state.epoch.to_string());
         for (number, batch) in runs(&order, BATCH).into_iter().enumerate().skip(state.batches) {
-            if told(&state) || late(&state) {
+            if told(&state) || full(&state) || late(&state) {
                 break;
             }
             let warm = ((state.adam.steps + 1) as f32 / WARM_UP as f32).min(1.0);
@@ -262,14 +270,20 @@ pub(crate) fn learn(
             }
             moved?;
         }
-        let (told, late) = (told(&state), late(&state));
-        if (told || late) && checkpoint.is_worthwhile() {
+        let (told, full, late) = (told(&state), full(&state), late(&state));
+        if (told || full || late) && checkpoint.is_worthwhile() {
             checkpoint.write(|out| state.write(out));
         }
         let seen = lesson.look(&decoder, &state.adam.average, &held);
-        let is_last = state.judge(seen.total() / seen.events.max(1) as f64, fitting.care.worth, held.is_empty(), told);
-        if told || late || (fitting.steps == 0 && is_last) {
-            return Ok(Learned { weights: state.best.weights, steps: state.best.steps, unfinished: late && !told });
+        // Nothing comes after the last steps that could be worth more.
+        let worth = if full { 0.0 } else { fitting.care.worth };
+        let is_last = state.judge(seen.total() / seen.events.max(1) as f64, worth, held.is_empty(), told);
+        if told || full || late || (fitting.steps == 0 && is_last) {
+            return Ok(Learned {
+                weights: state.best.weights,
+                steps: state.best.steps,
+                unfinished: late && !told && !full,
+            });
         }
         (state.epoch, state.batches) = (state.epoch + 1, 0);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Stop learning a table after this many minutes, but not before a first model [default: the project's, else 10]
     #[arg(long, value_name = "M")]
     max_minutes: Option<f64>,
-    /// Steps of learning at most [default: until the held-out likelihood stops improving]
+    /// Steps of learning at most [default: until the held-out likelihood stops improving; histories: three passes at most]
     #[arg(long, value_name = "N", alias = "epochs")]
     steps: Option<u64>,
     /// interpolate: between which rows of a plain table new rows lie: smote, borderline or mixup [default: the project's, else smote]
