@@ -355,6 +355,18 @@ mod tests {
         sequences
     }
 
+    /// The taste of some of a user's items, by their places in the set.
+    fn taste_of(all: &Contributions, user: usize, dimensions: usize, is_chosen: impl Fn(usize) -> bool) -> Vec<f32> {
+        let mut taste = vec![0f32; dimensions];
+        for (_, (item, weight)) in all.sets[user].iter().enumerate().filter(|(place, _)| is_chosen(*place)) {
+            (0..dimensions).for_each(|n| taste[n] += weight * all.axes[*item as usize * dimensions + n]);
+        }
+        scale(&mut taste);
+        let stratum = all.stratum[user] as usize * dimensions..;
+        let standards = all.means[stratum.clone()].iter().zip(&all.factors[stratum]);
+        taste.iter().zip(standards).map(|(x, (mean, factor))| (x - mean) * factor).collect()
+    }
+
     #[test]
     fn what_items_add_to_a_taste_is_the_taste_but_for_what_all_have() {
         let sequences = shop();
@@ -363,13 +375,13 @@ mod tests {
         let mut rests: Vec<Option<Vec<f32>>> = vec![None; 4];
         let mut took = 0f32;
         for (user, set) in item_sets(&sequences).into_iter().enumerate() {
-            let told = &summary.taste[user * dimensions..][..dimensions];
-            let mut rest = told.to_vec();
+            let whole = taste_of(&summary.contributions, user, dimensions, |_| true);
+            let mut rest = whole.clone();
             let before = rest.clone();
             summary.contributions.take(user, 39, &mut rest);
             assert_eq!(rest, before, "nobody has item 39");
             set.iter().for_each(|item| summary.contributions.take(user, *item, &mut rest));
-            took = rest.iter().zip(told).map(|(a, b)| (a - b).abs()).fold(took, f32::max);
+            took = rest.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(took, f32::max);
             let stratum = summary.contributions.stratum[user] as usize;
             for (expected, found) in rests[stratum].get_or_insert_with(|| rest.clone()).iter().zip(&rest) {
                 assert!((found - expected).abs() < 1e-3, "{user}: {found} {expected}");
@@ -386,16 +398,7 @@ mod tests {
         let mut stream = Stream::seed_from_u64(4);
         for user in (0..400).filter(|user| (2..7).contains(&all.sets[*user].len())).take(20) {
             let set = &all.sets[user];
-            let stratum = all.stratum[user] as usize * dimensions..;
-            let of = |chosen: usize| {
-                let mut taste = vec![0f32; dimensions];
-                for (item, weight) in (0..set.len()).filter(|place| chosen >> place & 1 == 1).map(|place| set[place]) {
-                    (0..dimensions).for_each(|n| taste[n] += weight * all.axes[item as usize * dimensions + n]);
-                }
-                scale(&mut taste);
-                let standards = all.means[stratum.clone()].iter().zip(&all.factors[stratum.clone()]);
-                taste.iter().zip(standards).map(|(x, (mean, factor))| (x - mean) * factor).collect::<Vec<f32>>()
-            };
+            let of = |chosen: usize| taste_of(&all, user, dimensions, |place| chosen >> place & 1 == 1);
             let parts: Vec<Vec<f32>> = (1..1 << set.len()).map(of).collect();
             let mut counts = vec![0; set.len()];
             for _ in 0..400 {
