@@ -180,7 +180,7 @@ mod tests {
         const SIZE: usize = 12;
         let mut stream: Stream = Draws::new(4).stream("shop");
         let shop = sequences((0..150).map(|_| (0..4).map(|_| stream.random_range(0..SIZE as u32)).collect()));
-        let is_counted = |user: usize| user % 5 != 0;
+        let is_counted = |user: usize| !user.is_multiple_of(5);
         let couples = Couples::of(Meetings::of(&shop, &[true; SIZE], &is_counted), &shop, &is_counted);
         let mut people = [[0f64; SIZE]; SIZE];
         for user in (0..150).filter(|user| is_counted(*user)) {
@@ -191,13 +191,13 @@ mod tests {
         }
         let sums = people.map(|row| row.iter().sum::<f64>());
         let step = |a: usize, b: usize| people[a][b] / (sums[a] + DOUBT);
-        for a in 0..SIZE {
+        for (a, sum_of_row) in sums.iter().enumerate() {
             let to = |b: usize| (0..SIZE).map(|between| step(a, between) * step(between, b)).sum::<f64>();
             let (all, back) = ((0..SIZE).map(to).sum::<f64>(), to(a));
             let mut sum = [0.0; 2];
             for b in (0..SIZE).filter(|b| *b != a) {
                 let (first, second) = (a as u32, b as u32);
-                let direct = step(a, b) + DOUBT * couples.popularity[b] / (sums[a] + DOUBT);
+                let direct = step(a, b) + DOUBT * couples.popularity[b] / (sum_of_row + DOUBT);
                 assert!((couples.direct(first, second) - direct).abs() < 1e-9);
                 let over_one = to(b) * all / (all - back) + (1.0 - all) * couples.popularity[b];
                 let found = couples.over_one(first, second, couples.reached(first));
