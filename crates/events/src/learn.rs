@@ -1,7 +1,9 @@
-//! Learning: passes over all histories until the held-out users' likelihood stops improving, three at most.
+//! Learning: passes over all histories until the held-out users' likelihood stops improving; three at most where whole histories
+//! will be drawn.
 //!
-//! The likelihood of the next event goes on improving for thousands of steps, but whole drawn histories become worse: they keep less of what
-//! recommenders learn, and come nearer to the people learned from (`docs/decisions/6-event-model.md`, *How long to learn*).
+//! The likelihood of the next event goes on improving for thousands of steps, but whole drawn histories become worse: they keep
+//! less of what recommenders learn, and come nearer to the people learned from (`docs/decisions/6-event-model.md`, *How long to
+//! learn*). A model that only says what comes next has the likelihood for its aim.
 
 use crate::catalogue::Catalogue;
 use crate::clusters::Clusters;
@@ -46,7 +48,7 @@ const FALLS: u32 = 2;
 const LEAST_GAIN: f64 = 0.001;
 /// Epochs that may pass without better weights.
 const PATIENCE: u64 = 3;
-/// Epochs at most, unless these are fewer steps than small shops need.
+/// Epochs at most of a model that histories are drawn from, unless these are fewer steps than small shops need.
 const MOST_EPOCHS: usize = 3;
 const ENOUGH_STEPS: u64 = 450;
 
@@ -86,7 +88,7 @@ impl Default for Care {
 pub struct Fitting {
     /// All randomness of the fit.
     pub draws: Draws,
-    /// Steps of learning; 0 = until the held-out likelihood stops improving, or for as many as whole histories gain by.
+    /// Steps of learning; 0 = until the held-out likelihood stops improving, or for as many as drawn histories gain by.
     pub steps: u64,
     /// What keeps the model from learning single people.
     pub care: Care,
@@ -244,7 +246,8 @@ pub(crate) fn learn(
     let deadline = checkpoint.deadline(fitting.deadline);
     let told = |state: &State| fitting.steps > 0 && state.adam.steps >= fitting.steps;
     let most = ENOUGH_STEPS.max((MOST_EPOCHS * runs(&windows, BATCH).len()) as u64);
-    let full = |state: &State| fitting.steps == 0 && state.adam.steps >= most;
+    let is_drawn_from = !lesson.people.strangers;
+    let full = |state: &State| is_drawn_from && fitting.steps == 0 && state.adam.steps >= most;
     let late = |state: &State| {
         let begun = state.epoch > 0 || state.batches > 0;
         begun && deadline.is_some_and(|deadline| Instant::now() >= deadline)
