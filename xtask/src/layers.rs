@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("twinmart-nets", &["twinmart-tables"]),
     ("twinmart-density", &["twinmart-tables", "twinmart-encode", "twinmart-nets"]),
     ("twinmart-events", &["twinmart-tables", "twinmart-privacy", "twinmart-nets"]),
+    ("twinmart-gan", &["twinmart-tables", "twinmart-encode", "twinmart-nets", "twinmart-events"]),
     (
         "twinmart-synth",
         &[
@@ -23,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "twinmart-nets",
             "twinmart-density",
             "twinmart-events",
+            "twinmart-gan",
         ],
     ),
     ("twinmart-rank", &["twinmart-tables", "twinmart-privacy", "twinmart-encode", "twinmart-events"]),
@@ -37,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "twinmart-nets",
             "twinmart-density",
             "twinmart-events",
+            "twinmart-gan",
             "twinmart-synth",
             "twinmart-rank",
             "twinmart-assess",

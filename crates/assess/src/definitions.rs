@@ -60,6 +60,18 @@ const DEFINITIONS: &[(&str, &str)] = &[
     ),
     ("r2", "Share of the target's variance that the model explains on held-out rows. 0 is predicting the mean."),
     (
+        "precision",
+        "Share of the positive answers of a classifier that are right. Of two classes the rarer is positive; of more, the mean over classes.",
+    ),
+    (
+        "recall",
+        "Share of the positive rows that a classifier finds. Of two classes the rarer is positive; of more, the mean over classes.",
+    ),
+    (
+        "f1",
+        "Harmonic mean of precision and recall: high only where both are. Of two classes the rarer is positive; of more, the mean over classes.",
+    ),
+    (
         "ranking",
         "Quality of a recommender for real held-out people when it learned from real people, from the twin, or from both.",
     ),
@@ -96,6 +108,35 @@ const DEFINITIONS: &[(&str, &str)] = &[
         "ε of differential privacy, where the twin was made under it: the smaller, the less any one person can change the twin.",
     ),
     ("delta", "δ of differential privacy: the chance that the bound ε fails."),
+    (
+        "discriminator_loss",
+        "What the discriminator minimised, averaged over an epoch, without the penalty on its gradient. It alone says little: look at how it moves with the generator's.",
+    ),
+    (
+        "generator_loss",
+        "What the generator minimised against the discriminator, averaged over an epoch. The discriminator changes too, so a rising loss need not mean worse rows.",
+    ),
+    (
+        "discriminator_accuracy",
+        "Share of held-out real examples and as many made ones that the discriminator tells apart. 0.5 is guessing: then it cannot tell them.",
+    ),
+    (
+        "discriminator_precision",
+        "Share of the examples that the discriminator takes for real which are real, among held-out real examples and as many made ones.",
+    ),
+    ("discriminator_recall", "Share of held-out real examples that the discriminator takes for real."),
+    (
+        "discriminator_f1",
+        "Harmonic mean of the discriminator's precision and recall, among held-out real examples and as many made ones.",
+    ),
+    (
+        "two_sample",
+        "How unlike made and held-out real examples are after an epoch: half the sum of differences of their joint shares, in classes, averaged over pairs of parts. 0 is equal. Read it against what two real samples get.",
+    ),
+    (
+        "two_sample_floor",
+        "What two real samples of that size differ by in the two-sample statistic: the least that made examples can reach on average.",
+    ),
     (
         "distances",
         "Distance of each record to its closest training record: synthetic records, and real people who were not learned from. A heap of the twin near zero means copies.",

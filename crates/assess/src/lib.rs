@@ -5,7 +5,8 @@
 //! `html` turns the structure, and nothing else, into one self-contained page.
 //!
 //! Every measurement is a pure function over columns, one a file: shapes, pairs, accuracy, detection, sequence,
-//! memorisation, predictive. Beside each number stands what two real samples get for it.
+//! memorisation, predictive. Beside each number stands what two real samples get for it. What generator and discriminator say
+//! of their learning ([`training`]) is no measurement of the twin; the report shows it beside them.
 
 mod accuracy;
 mod bins;
@@ -27,8 +28,9 @@ pub mod report;
 mod sampling;
 mod sequence;
 mod shapes;
+pub mod training;
 mod verdict;
 
-pub use html::{render as render_html, render_index};
+pub use html::{render as render_html, render_curves, render_index};
 pub use measure::{Context, measure_shop, measure_table};
 pub use report::Report;

@@ -14,6 +14,7 @@ use crate::report::*;
 use crate::sampling::halves;
 use crate::sequence::{Behaviour, BehaviourSides, Comparison, Pairs, compare, sequence_fidelity};
 use crate::shapes::{mean, shapes};
+use crate::training::TrainingCurves;
 use crate::verdict::verdict;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub struct Context {
     pub cleaning: Value,
     /// How recommenders fared, where they were compared.
     pub ranking: Option<RankingUtility>,
+    /// How generator and discriminator learned each table, where the synthetic data come from such a pair.
+    pub training: Option<Vec<TrainingCurves>>,
 }
 
 /// Measures a plain table. `target` names the column that learners predict; it needs a hold-out.
@@ -463,6 +466,7 @@ fn finish(
         fidelity,
         utility,
         privacy,
+        training: context.training.clone(),
         references,
         reference_basis,
         definitions: definitions(),

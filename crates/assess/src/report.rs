@@ -7,6 +7,7 @@
 //! One key names a number everywhere: `references["column_shapes"]` is what two real samples get for
 //! `fidelity.column_shapes`, and `definitions["column_shapes"]` is the sentence that explains it.
 
+use crate::training::TrainingCurves;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ pub struct Report {
     pub utility: Utility,
     /// Does the twin give away who was in the real data?
     pub privacy: Privacy,
+    /// How generator and discriminator learned each table; `null` where the twin was not made by such a pair.
+    #[serde(default)]
+    pub training: Option<Vec<TrainingCurves>>,
     /// Name of a number → what two real samples get for it, where that can be measured.
     pub references: BTreeMap<String, f64>,
     /// Where `references` come from.
@@ -337,6 +341,34 @@ pub struct LearnerUtility {
     pub synthetic: Option<f64>,
     /// Trained on both.
     pub both: Option<f64>,
+    /// How well the classes are told, where the target is a class.
+    #[serde(default)]
+    pub classes: Option<ClassUtility>,
+}
+
+/// Train on synthetic, test on real: the classes that one learner gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassUtility {
+    /// Trained on real rows.
+    pub real: ClassScores,
+    /// Trained on synthetic rows.
+    pub synthetic: ClassScores,
+    /// Trained on both.
+    pub both: ClassScores,
+}
+
+/// How well a classifier does on rows that it has not seen. Of two classes the one that is rarer in the real data is positive;
+/// of more, precision, recall and F1 are means over the classes that occur, in truth or as an answer, each weighing the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// Share of the answers that are right.
+    pub accuracy: f64,
+    /// Share of the positive answers that are right; 0 where there are none.
+    pub precision: f64,
+    /// Share of the positive rows that are found; 0 where there are none.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall; 0 where both are.
+    pub f1: f64,
 }
 
 /// Train on twin, test on real: one recommender.

@@ -57,6 +57,11 @@ impl Cells {
         (0..self.len()).map(|cell| self.segments(cell).map(|s| self.number.count(s)).sum()).collect()
     }
 
+    /// The mean of each cell's values, positions on the grid; never falling.
+    pub(crate) fn means(&self) -> Vec<f64> {
+        (0..self.len()).map(|cell| self.number.mean(self.segments(cell))).collect()
+    }
+
     /// The cell of a position on the grid.
     pub(crate) fn cell_of(&self, position: f64) -> u32 {
         let segment = self.number.segment_of(position) as u32;

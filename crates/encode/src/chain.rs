@@ -42,6 +42,11 @@ impl Chain {
         Chain { members, ordered }
     }
 
+    /// How many sub-columns it has.
+    pub(crate) fn levels(&self) -> usize {
+        self.members.len()
+    }
+
     /// The chain as sub-columns of a table's column.
     pub(crate) fn sub_columns(&self, column: usize) -> impl Iterator<Item = SubColumn> + '_ {
         let level =

@@ -7,6 +7,7 @@ use crate::cells::{Cells, Resolution};
 use crate::chain::Chain;
 use crate::codes::{SubColumn, UNKNOWN};
 use crate::grid::{Numbers, is_ordered};
+use crate::leaves::Leaves;
 use crate::marginal::placeholder;
 use crate::moment::{Moment, ticks_per_day, whole};
 use crate::number::Number;
@@ -28,6 +29,12 @@ pub(crate) struct ColumnEncoding {
     /// One tree for each part; the leaf 0 of each is "missing" where `missing` holds.
     chains: Vec<Chain>,
     missing: bool,
+    /// The rows that it was made of.
+    #[serde(default)]
+    rows: u64,
+    /// Those of them that lack a value.
+    #[serde(default)]
+    nulls: u64,
 }
 
 /// What the leaves behind "missing" stand for.
@@ -75,7 +82,7 @@ impl ColumnEncoding {
             None if is_text => Category::of(&seen, threshold).map(Form::Category),
             None => Number::of(&seen, threshold).map(|n| Form::Number(Cells::of(n, resolution))),
         };
-        Ok(ColumnEncoding::new(form.unwrap_or(Form::Nothing), seen.nulls))
+        Ok(ColumnEncoding::new(form.unwrap_or(Form::Nothing), column.len() as u64, seen.nulls))
     }
 
     /// A column of moments as the time since another one, where that is much the more regular of the two.
@@ -116,18 +123,18 @@ impl ColumnEncoding {
         let gaps: ArrayRef = Arc::new(gaps);
         let seen = Observed::analyse(&gaps, ColumnKind::Integer, subjects)?;
         let cells = Number::of(&seen, threshold).map(|n| Cells::of(n, resolution));
-        let nulls = column.logical_null_count() as u64;
-        Ok(cells.map(|cells| ColumnEncoding::new(Form::Gap { since: since.0, cells, otherwise }, nulls)))
+        let (rows, nulls) = (column.len() as u64, column.logical_null_count() as u64);
+        Ok(cells.map(|cells| ColumnEncoding::new(Form::Gap { since: since.0, cells, otherwise }, rows, nulls)))
     }
 
-    fn new(form: Form, nulls: u64) -> ColumnEncoding {
+    fn new(form: Form, rows: u64, nulls: u64) -> ColumnEncoding {
         let missing = nulls > 0 && !matches!(form, Form::Nothing);
         let chain = |weights: Vec<u64>| {
             let weights: Vec<u64> = missing.then_some(nulls).into_iter().chain(weights).collect();
             Chain::balanced(&weights, usize::from(missing) + form.apart(), form.is_ordered())
         };
         let chains = form.leaves().into_iter().map(chain).collect();
-        ColumnEncoding { form, chains, missing }
+        ColumnEncoding { form, chains, missing, rows, nulls }
     }
 
     /// The column that this one is counted from.
@@ -149,22 +156,55 @@ impl ColumnEncoding {
             None => vec![false; column.len()],
         };
         let not_finite = column.data_type().is_floating();
-        let mut codes = Vec::new();
-        for (chain, leaves) in self.chains.iter().zip(leaves) {
-            let paths = chain.paths();
-            let leaf = |(leaf, absent): (&u32, &bool)| match (*leaf, self.missing) {
-                (UNKNOWN, true) if *absent || not_finite => 0,
-                (UNKNOWN, _) => UNKNOWN,
-                (leaf, _) => leaf + missing,
+        let leaf = |(leaf, absent): (&u32, &bool)| match (*leaf, self.missing) {
+            (UNKNOWN, true) if *absent || not_finite => 0,
+            (UNKNOWN, _) => UNKNOWN,
+            (leaf, _) => leaf + missing,
+        };
+        let of_chain = |leaves: &Vec<u32>| leaves.iter().zip(&absent).map(leaf).collect();
+        Ok(self.codes_of(&leaves.iter().map(of_chain).collect::<Vec<_>>()))
+    }
+
+    /// Codes `[sub_columns][rows]` of leaves `[chains][rows]`, counted from 0 with "missing"; [`UNKNOWN`] stays.
+    pub(crate) fn codes_of(&self, leaves: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        let of_chain = |(chain, leaves): (&Chain, &Vec<u32>)| {
+            let code = |path: &[u32], leaf: u32| if leaf == UNKNOWN { UNKNOWN } else { path[leaf as usize] };
+            let level = |path: Vec<u32>| leaves.iter().map(|leaf| code(&path, *leaf)).collect::<Vec<u32>>();
+            chain.paths().into_iter().map(level).collect::<Vec<_>>()
+        };
+        self.chains.iter().zip(leaves).flat_map(of_chain).collect()
+    }
+
+    /// How many parts the column has: its chains.
+    pub(crate) fn parts(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// Its parts as cells; the sub-columns of the first one begin at `first` in the order of the table's.
+    pub(crate) fn leaves(&self, column: usize, first: usize) -> Vec<Leaves> {
+        let cells = self.form.cells();
+        let mut next = first;
+        let of_chain = |(chain, listed): (usize, Vec<u64>)| {
+            let start = next;
+            next += self.chains[chain].levels();
+            let listed = match &self.form {
+                // Of new texts alone, the form does not say how many there were.
+                Form::Text { listed: None, .. } => vec![self.rows.saturating_sub(self.nulls)],
+                _ => listed,
             };
-            let leaves: Vec<u32> = leaves.iter().zip(&absent).map(leaf).collect();
-            codes.extend(
-                paths.iter().map(|path| {
-                    leaves.iter().map(|l| if *l == UNKNOWN { UNKNOWN } else { path[*l as usize] }).collect()
-                }),
-            );
-        }
-        Ok(codes)
+            let missing = |n: usize| std::iter::repeat_n(f64::NAN, n);
+            let means = cells.get(chain).map_or_else(|| missing(listed.len()).collect(), |c| c.means());
+            Leaves {
+                column,
+                ordered: self.form.is_ordered(),
+                missing: self.missing,
+                apart: self.form.apart(),
+                positions: missing(usize::from(self.missing)).chain(means).collect(),
+                weights: self.missing.then_some(self.nulls).into_iter().chain(listed).collect(),
+                sub_columns: start..next,
+            }
+        };
+        self.form.leaves().into_iter().enumerate().map(of_chain).collect()
     }
 
     /// As [`ColumnEncoding::encode`], for rows with gaps that are to be filled: [`UNKNOWN`] also stands for missing values, for
@@ -295,7 +335,7 @@ impl ColumnEncoding {
             leaves.len() == self.chains.len()
                 && leaves.iter().zip(&self.chains).all(|(l, c)| c.is_sound(l.len() + usize::from(self.missing)))
         };
-        form_is_sound && chains_are_sound()
+        form_is_sound && chains_are_sound() && self.nulls <= self.rows && self.rows < u64::MAX / 4
     }
 }
 
@@ -306,13 +346,23 @@ impl Form {
         match self {
             Form::Nothing => Vec::new(),
             Form::Category(c) => vec![[vec![c.others()], listed(c)].concat()],
-            Form::Number(cells) | Form::Gap { cells, .. } => vec![cells.weights()],
-            Form::Moment(moment) => moment.parts().into_iter().map(Cells::weights).collect(),
+            Form::Number(_) | Form::Gap { .. } | Form::Moment(_) => {
+                self.cells().into_iter().map(Cells::weights).collect()
+            }
             Form::Text { listed: l, .. } => {
                 vec![
                     [vec![l.as_ref().map_or(1, Category::others)], l.as_ref().map(listed).unwrap_or_default()].concat(),
                 ]
             }
+        }
+    }
+
+    /// The cells of each chain; none where the leaves are not ordered.
+    fn cells(&self) -> Vec<&Cells> {
+        match self {
+            Form::Number(cells) | Form::Gap { cells, .. } => vec![cells],
+            Form::Moment(moment) => moment.parts(),
+            Form::Nothing | Form::Category(_) | Form::Text { .. } => Vec::new(),
         }
     }
 

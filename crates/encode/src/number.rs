@@ -116,10 +116,13 @@ impl Number {
         if low == high { low } else { self.grid.round(low + share * (high - low)) }
     }
 
-    /// The mean of a run of segments.
+    /// The mean of a run of segments, between its ends.
     pub(crate) fn mean(&self, segments: Range<usize>) -> f64 {
         let total: u64 = segments.clone().map(|s| self.count(s)).sum();
-        segments.map(|s| self.count(s) as f64 / total as f64 * (self.low[s] + (self.high[s] - self.low[s]) / 2.0)).sum()
+        // Halves first: the width of a segment may be more than the largest number.
+        let middle = |s: usize| self.low[s] / 2.0 + self.high[s] / 2.0;
+        let mean: f64 = segments.clone().map(|s| self.count(s) as f64 / total as f64 * middle(s)).sum();
+        mean.clamp(self.low[segments.start], self.high[segments.end - 1])
     }
 
     /// True where the distribution is one that [`Number::of`] can make.

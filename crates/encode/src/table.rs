@@ -4,6 +4,7 @@ use crate::cells::Resolution;
 use crate::codes::{Codes, SubColumn, UNKNOWN};
 use crate::column::{ColumnEncoding, moments_of};
 use crate::grid::Numbers;
+use crate::leaves::Leaves;
 use crate::moment::ticks_per_day;
 use arrow::array::{Array, ArrayRef, Int64Array};
 use arrow::compute::is_not_null;
@@ -108,6 +109,33 @@ impl TableEncoding {
     pub fn missing_codes(&self) -> Vec<bool> {
         let may_be_missing = |column: usize| self.columns[column].as_ref().is_some_and(ColumnEncoding::may_be_missing);
         self.sub_columns().iter().map(|s| s.level == 0 && may_be_missing(s.column)).collect()
+    }
+
+    /// The parts of all columns, in the order of their sub-columns.
+    pub fn leaves(&self) -> Vec<Leaves> {
+        let mut parts: Vec<Leaves> = Vec::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            let first = parts.last().map_or(0, |p| p.sub_columns.end);
+            parts.extend(column.iter().flat_map(|c| c.leaves(at, first)));
+        }
+        parts
+    }
+
+    /// Codes `[sub_columns][rows]` without [`UNKNOWN`] as leaves `[parts][rows]`, parts as in [`TableEncoding::leaves`].
+    pub fn leaves_of(&self, values: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        leaves(&self.sub_columns(), values)
+    }
+
+    /// The way back: leaves `[parts][rows]`, each one that its part has, as codes `[sub_columns][rows]`.
+    pub fn codes_of(&self, leaves: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        let mut left = leaves;
+        let mut codes = Vec::new();
+        for column in self.columns.iter().flatten() {
+            let (own, others) = left.split_at(column.parts());
+            codes.extend(column.codes_of(own));
+            left = others;
+        }
+        codes
     }
 
     /// Codes of the sub-columns of one column, for a value drawn by this column's own frequencies: never a missing one.

@@ -161,6 +161,88 @@ proptest! {
     }
 }
 
+/// A table with every form of a column; the third is left out.
+fn mixed(rows: &[(u32, Option<i64>)]) -> Vec<(ArrayRef, Option<ColumnKind>)> {
+    let category = rows.iter().map(|(n, _)| (n % 11 != 0).then(|| format!("v{}", n * n / 900)));
+    let number = rows.iter().map(|(n, x)| x.map(|x| if n % 3 == 0 { 0.0 } else { x as f64 / 100.0 }));
+    let moment = rows.iter().map(|(n, x)| x.map(|x| x * 4_000 + i64::from(*n)));
+    let later = rows.iter().map(|(n, x)| x.filter(|_| n % 7 != 0).map(|x| x * 4_000 + 86_400 * i64::from(n % 5)));
+    let boolean = rows.iter().map(|(n, _)| (n % 13 != 0).then_some(n % 2 == 0));
+    let written = rows.iter().enumerate().map(|(row, (n, _))| (n % 17 != 0).then(|| format!("word {row}")));
+    let listed =
+        rows.iter().enumerate().map(|(row, (n, _))| if n % 2 == 0 { "common".into() } else { format!("w {row}") });
+    vec![
+        (Arc::new(category.collect::<StringArray>()), Some(ColumnKind::Category)),
+        (Arc::new(number.collect::<Float64Array>()), Some(ColumnKind::Number)),
+        (Arc::new(Int64Array::from_iter_values(0..rows.len() as i64)), None),
+        (Arc::new(moment.collect::<TimestampSecondArray>()), Some(ColumnKind::Datetime)),
+        (Arc::new(later.collect::<TimestampSecondArray>()), Some(ColumnKind::Datetime)),
+        (Arc::new(boolean.collect::<BooleanArray>()), Some(ColumnKind::Boolean)),
+        (Arc::new(written.collect::<StringArray>()), Some(ColumnKind::Text)),
+        (Arc::new(StringArray::from_iter_values(listed.collect::<Vec<String>>())), Some(ColumnKind::Text)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn leaves_are_codes_in_another_form(
+        rows in prop::collection::vec((0u32..200, prop::option::weighted(0.9, -20_000i64..20_000)), 300..1500), random: u64,
+    ) {
+        let columns = mixed(&rows);
+        let threshold = PersonThreshold::draw(random);
+        let inputs: Vec<ColumnInput> =
+            columns.iter().map(|(values, kind)| ColumnInput { name: "x", values, kind: *kind, threshold }).collect();
+        let subjects: Vec<u64> = (0..rows.len() as u64).collect();
+        let encoding = TableEncoding::of(&inputs, &subjects, Resolution::default()).unwrap();
+        encoding.check(columns.len()).unwrap();
+        let codes = encoding.encode(&columns.iter().map(|(values, _)| values).collect::<Vec<_>>()).unwrap();
+        let (parts, leaves) = (encoding.leaves(), encoding.leaves_of(&codes.values));
+        prop_assert_eq!(encoding.codes_of(&leaves), codes.values);
+        prop_assert_eq!(parts.len(), leaves.len());
+        prop_assert!(parts.iter().flat_map(|p| p.sub_columns.clone()).eq(0..codes.sub_columns.len()));
+        for (part, leaves) in parts.iter().zip(&leaves) {
+            let of_part = &codes.sub_columns[part.sub_columns.clone()];
+            prop_assert!(of_part.iter().all(|s| s.column == part.column && s.ordered == part.ordered));
+            prop_assert_eq!(of_part.last().map(|s| s.nodes()), Some(part.weights.len()));
+            prop_assert_eq!(part.positions.len(), part.weights.len());
+            let column = &columns[part.column].0;
+            prop_assert_eq!(part.missing, column.null_count() > 0);
+            let absent = (0..rows.len()).map(|row| column.is_null(row));
+            prop_assert!(absent.zip(leaves).all(|(absent, leaf)| (part.missing && *leaf == 0) == absent));
+            // The fifth column is counted from the fourth, and is missing where that is.
+            prop_assert_eq!(part.weights.iter().sum::<u64>(), rows.len() as u64);
+            let mut counted = vec![0u64; part.weights.len()];
+            leaves.iter().for_each(|leaf| counted[*leaf as usize] += 1);
+            let first = usize::from(part.missing);
+            prop_assert_eq!(&counted[..first], &part.weights[..first]);
+            prop_assert!(part.positions[..first].iter().all(|p| p.is_nan()));
+            if part.ordered {
+                prop_assert!(part.positions[first..].is_sorted_by(|a, b| a < b));
+            } else {
+                prop_assert_eq!(counted, part.weights.clone());
+                prop_assert!(part.positions.iter().all(|p| p.is_nan()));
+            }
+        }
+    }
+}
+
+#[test]
+fn positions_are_means_of_cells() {
+    let values = (0..400).map(|row| [Some(10i64), Some(20), Some(50), None][row % 4]);
+    let column: ArrayRef = Arc::new(values.collect::<Int64Array>());
+    let threshold = PersonThreshold::draw(0);
+    let input = ColumnInput { name: "x", values: &column, kind: Some(ColumnKind::Integer), threshold };
+    let subjects: Vec<u64> = (0..400).collect();
+    let encoding = TableEncoding::of(&[input], &subjects, Resolution::default()).unwrap();
+    let [part] = &encoding.leaves()[..] else { panic!("one part") };
+    assert_eq!(part.weights, [100; 4]);
+    // The grid begins at the least value.
+    assert_eq!(part.positions[1..], [0.0, 10.0, 40.0]);
+    assert_eq!((part.ordered, part.missing, part.apart, part.sub_columns.clone()), (true, true, 0, 0..1));
+}
+
 #[test]
 fn planted_extremes_never_come_out() {
     let mut values: Vec<i64> = (0..2_000).map(|i| i * 7919 % 1000).collect();

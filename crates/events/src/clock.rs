@@ -3,22 +3,25 @@
 //! A gap between sessions is a number of days and then an hour; on the same day it is a number of seconds. Days inside a
 //! class are drawn by how busy each calendar day was, so that holidays and weekly rest stay what they were.
 
-use rand::Rng;
+use crate::sequences::Sequences;
+use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
+use twinmart_privacy::PersonThreshold;
+use twinmart_tables::Draws;
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 /// Microseconds of a day.
 pub(crate) const DAY: i64 = 24 * HOUR;
 /// Classes of seconds: 0, and then two to each doubling, up to some days.
-pub(crate) const SECOND_CLASSES: usize = 40;
+pub const SECOND_CLASSES: usize = 40;
 /// Days of one season.
 const SEASON_DAYS: i64 = 14;
 /// Seasons at most: the longest windows have longer ones.
 const MOST_SEASONS: i64 = 60;
 
 /// The class of a number of seconds: 0 for none.
-pub(crate) fn second_class(gap: i64) -> usize {
+pub fn second_class(gap: i64) -> usize {
     if gap <= 0 {
         return 0;
     }
@@ -50,7 +53,7 @@ fn day_classes(span: i64) -> Vec<(i64, i64)> {
 
 /// The calendar of a window of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Clock {
+pub struct Clock {
     /// First and last day, counted from 1970.
     first_day: i64,
     last_day: i64,
@@ -113,8 +116,26 @@ impl Clock {
         }
     }
 
+    /// The calendar of some users' sessions. A day speaks for itself where enough people had a session on it, by a threshold
+    /// that `draws` draws.
+    pub fn of_sequences(sequences: &Sequences, draws: Draws) -> Clock {
+        let threshold = PersonThreshold::draw(draws.stream("events.threshold").next_u64());
+        Clock::of_sessions(sequences, threshold)
+    }
+
+    /// As [`Clock::of_sequences`], with a threshold.
+    pub(crate) fn of_sessions(sequences: &Sequences, threshold: PersonThreshold) -> Clock {
+        let mut sessions = Vec::new();
+        for user in 0..sequences.users() {
+            let range = sequences.of_user(user);
+            let begins = range.clone().filter(|e| sequences.begins_session(user, *e));
+            sessions.extend(begins.map(|e| (sequences.time[e], e == range.start, user)));
+        }
+        Clock::of(&sessions, &sequences.time, |people| threshold.allows(people))
+    }
+
     /// How many seasons there are.
-    pub(crate) fn seasons(&self) -> usize {
+    pub fn seasons(&self) -> usize {
         ((self.last_day - self.first_day) / self.season_days + 1) as usize
     }
 
@@ -130,12 +151,12 @@ impl Clock {
     }
 
     /// How many classes of days there are.
-    pub(crate) fn day_classes(&self) -> usize {
+    pub fn day_classes(&self) -> usize {
         day_classes(self.last_day - self.first_day).len()
     }
 
     /// The class of the days between two moments; `None` on the same day.
-    pub(crate) fn day_class(&self, from: i64, to: i64) -> Option<usize> {
+    pub fn day_class(&self, from: i64, to: i64) -> Option<usize> {
         let days = to.div_euclid(DAY) - from.div_euclid(DAY);
         if days <= 0 {
             return None;
@@ -145,14 +166,14 @@ impl Clock {
     }
 
     /// A day of a class after `from`, by how busy days are; `None` where the window ends before any.
-    pub(crate) fn draw_day(&self, from: i64, class: usize, stream: &mut impl Rng) -> Option<i64> {
+    pub fn draw_day(&self, from: i64, class: usize, stream: &mut impl Rng) -> Option<i64> {
         let (first, last) = day_classes(self.last_day - self.first_day)[class];
         let today = from.div_euclid(DAY);
         self.draw_between(today + first, today + last, &self.busy, stream)
     }
 
     /// The day on which a history begins, given its season.
-    pub(crate) fn draw_first_day(&self, season: usize, stream: &mut impl Rng) -> i64 {
+    pub fn draw_first_day(&self, season: usize, stream: &mut impl Rng) -> i64 {
         let first = self.first_day + season as i64 * self.season_days;
         self.draw_between(first, first + self.season_days - 1, &self.begun, stream).unwrap_or(self.last_day)
     }
@@ -183,7 +204,7 @@ impl Clock {
     }
 
     /// The latest moment of the window.
-    pub(crate) fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         self.end
     }
 
@@ -257,7 +278,7 @@ impl Clock {
     }
 
     /// A number of microseconds of a class of seconds, such as the data can say.
-    pub(crate) fn draw_seconds(&self, class: usize, stream: &mut impl Rng) -> i64 {
+    pub fn draw_seconds(&self, class: usize, stream: &mut impl Rng) -> i64 {
         stream.random_range(self.gaps(class)) * self.grain
     }
 
@@ -269,17 +290,17 @@ impl Clock {
     }
 
     /// A moment of an hour of a day.
-    pub(crate) fn draw_time(&self, day: i64, hour: usize, stream: &mut impl Rng) -> i64 {
+    pub fn draw_time(&self, day: i64, hour: usize, stream: &mut impl Rng) -> i64 {
         self.rounded(day * DAY + hour as i64 * HOUR + stream.random_range(0..HOUR))
     }
 
     /// The moment cut to what the data can say, within the window.
-    pub(crate) fn rounded(&self, time: i64) -> i64 {
+    pub fn rounded(&self, time: i64) -> i64 {
         (time - time.rem_euclid(self.grain)).min(self.end)
     }
 
     /// True where nothing drawn with it can fail.
-    pub(crate) fn is_sound(&self) -> bool {
+    pub fn is_sound(&self) -> bool {
         let days = self.last_day.checked_sub(self.first_day).and_then(|d| d.checked_add(1));
         let weights = [&self.busy, &self.begun];
         days.is_some_and(|d| (1..=1_000_000).contains(&d) && weights.iter().all(|w| w.len() as i64 == d))

@@ -168,7 +168,7 @@ impl Groundwork {
         aim: Aim,
     ) -> Result<Groundwork> {
         let threshold = PersonThreshold::draw(fitting.draws.stream("events.threshold").next_u64());
-        let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
+        let clock = sequences.has_clock.then(|| Clock::of_sessions(sequences, threshold));
         let season = |event: &i64| clock.as_ref().map_or(0, |c| c.moment(*event).season);
         let season = sequences.time.iter().map(season).collect();
         let places = places_of(sequences, &catalogue, &summary.directions, fitting.draws);
@@ -265,17 +265,6 @@ impl Groundwork {
             unfinished: learned.unfinished,
         }
     }
-}
-
-/// The calendar of some histories.
-pub(crate) fn clock_of(sequences: &Sequences, threshold: PersonThreshold) -> Clock {
-    let mut sessions = Vec::new();
-    for user in 0..sequences.users() {
-        let range = sequences.of_user(user);
-        let begins = range.clone().filter(|e| sequences.begins_session(user, *e));
-        sessions.extend(begins.map(|e| (sequences.time[e], e == range.start, user)));
-    }
-    Clock::of(&sessions, &sequences.time, |people| threshold.allows(people))
 }
 
 /// Standard deviation of the numbers of items' vectors; and, times the width, of those of what one number of a taste asks for:

@@ -41,7 +41,7 @@ const FEWEST: usize = 30;
 const BLIND_EPOCHS: u64 = 4;
 
 const WARM_UP: u64 = 100;
-const RATES: Rates = Rates { rate: 2e-3, decay: 0.05, average: 0.995, longest: 1.0 };
+const RATES: Rates = Rates { rate: 2e-3, decay: 0.05, average: 0.995, longest: 1.0, memory: [0.9, 0.98] };
 /// The rate falls to this share of itself when an epoch brought less than [`LEAST_GAIN`], so many times.
 const FALL: f32 = 0.3;
 const FALLS: u32 = 2;

@@ -33,6 +33,7 @@ mod taste;
 mod telling;
 
 pub use catalogue::Catalogue;
+pub use clock::{Clock, SECOND_CLASSES, second_class};
 pub use cost::Cost;
 pub use draw::{NewEvent, Plan};
 pub use learn::{Care, Fitting};

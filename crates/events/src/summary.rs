@@ -1,8 +1,8 @@
 //! Histories in short: how many sessions and events, when they begin, and what taste. A plan of a new history has the same.
 
+use crate::clock::Clock;
 use crate::directions::Directions;
 use crate::draw::Plan;
-use crate::fit::clock_of;
 use crate::learn::Care;
 use crate::sequences::Sequences;
 use crate::taste::{Contributions, Tastes, WeightedSets, hold};
@@ -42,7 +42,7 @@ impl Summary {
     /// The short forms of some histories.
     pub fn of(sequences: &Sequences, items: usize, care: Care, draws: Draws, progress: &Progress) -> Result<Summary> {
         let threshold = PersonThreshold::draw(draws.stream("events.threshold").next_u64());
-        let clock = sequences.has_clock.then(|| clock_of(sequences, threshold));
+        let clock = sequences.has_clock.then(|| Clock::of_sessions(sequences, threshold));
         let of = |class: &dyn Fn(usize) -> usize| (0..sequences.users()).map(|u| class(u) as u32).collect();
         let season = |user: usize| match (&clock, sequences.of_user(user).next()) {
             (Some(clock), Some(first)) => clock.moment(sequences.time[first]).season,
@@ -91,6 +91,18 @@ impl Summary {
     /// `[dimensions]` standard deviations of tastes in groups, times `share`.
     pub(crate) fn blur(&self, share: f32) -> Vec<f32> {
         self.tastes.spread().into_iter().map(|spread| share * spread).collect()
+    }
+
+    /// Where items lie, `[items, width]`: the scalar product of two places is what brings the items together. Of length one;
+    /// zeros where nothing is known. There are no more numbers than directions: further ones are zero.
+    pub fn places(&self, items: usize, width: usize) -> Vec<f32> {
+        let of_item = |item: usize| {
+            let mut place = self.directions.place(item);
+            place.resize(width, 0.0);
+            let length = place.iter().map(|x| x * x).sum::<f32>().sqrt();
+            place.into_iter().map(move |x| if length > 1e-6 { x / length } else { 0.0 })
+        };
+        (0..items).flat_map(of_item).collect()
     }
 
     /// The plan of a user.

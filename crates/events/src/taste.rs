@@ -260,7 +260,7 @@ impl Tastes {
     }
 
     /// True where nothing drawn from it can fail.
-    pub(crate) fn is_sound(&self, groups: usize, dimensions: usize) -> bool {
+    pub fn is_sound(&self, groups: usize, dimensions: usize) -> bool {
         let is_finite = |numbers: &[f32]| numbers.iter().all(|x| x.is_finite());
         self.dimensions == dimensions
             && self.means.len() == groups

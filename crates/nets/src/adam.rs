@@ -18,6 +18,8 @@ pub struct Rates {
     pub average: f32,
     /// Largest length of a gradient; longer ones are shortened.
     pub longest: f32,
+    /// Weights of the past in the running means of gradients and of their squares; 0.9 and 0.98 are usual.
+    pub memory: [f32; 2],
 }
 
 /// Parameters while they are learned.
@@ -49,9 +51,6 @@ pub struct RowSlopes {
 /// Steps between two looks at the parameters of a matrix with few slopes, for their running mean.
 const SAMPLED: u64 = 8;
 
-const BETA_1: f32 = 0.9;
-const BETA_2: f32 = 0.98;
-
 impl Adam {
     /// Starts at `weights`.
     pub fn new(weights: Vec<f32>) -> Adam {
@@ -79,7 +78,7 @@ impl Adam {
         let shorten = if length > rates.longest { rates.longest / length } else { 1.0 };
         self.steps += 1;
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let (first_scale, second_scale) = (1.0 / (1.0 - BETA_1.powi(steps)), 1.0 / (1.0 - BETA_2.powi(steps)));
+        let [first_scale, second_scale] = rates.memory.map(|past| 1.0 / (1.0 - past.powi(steps)));
         let keep = rates.average.min(steps as f32 / (steps as f32 + 20.0));
         let change = Change { rates, shorten, first_scale, second_scale };
         self.change_all(gradient, &change, keep);
@@ -155,8 +154,9 @@ impl Change {
     #[inline(always)]
     fn apply(&self, weight: &mut f32, first: &mut f32, second: &mut f32, slope: f32) {
         let slope = slope * self.shorten;
-        *first = BETA_1 * *first + (1.0 - BETA_1) * slope;
-        *second = BETA_2 * *second + (1.0 - BETA_2) * slope * slope;
+        let [of_first, of_second] = self.rates.memory;
+        *first = of_first * *first + (1.0 - of_first) * slope;
+        *second = of_second * *second + (1.0 - of_second) * slope * slope;
         let step = *first * self.first_scale / ((*second * self.second_scale).sqrt() + 1e-8);
         *weight -= self.rates.rate * (step + self.rates.decay * *weight);
     }
@@ -166,7 +166,7 @@ impl Change {
 mod tests {
     use super::*;
 
-    const RATES: Rates = Rates { rate: 0.05, decay: 0.0, average: 0.9, longest: 1e9 };
+    const RATES: Rates = Rates { rate: 0.05, decay: 0.0, average: 0.9, longest: 1e9, memory: [0.9, 0.98] };
 
     #[test]
     fn finds_the_lowest_point_of_a_bowl() {

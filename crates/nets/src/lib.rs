@@ -11,6 +11,7 @@ pub mod adam;
 pub mod brief;
 pub mod decoder;
 pub mod exponential;
+pub mod graph;
 pub mod matrix;
 pub mod normal;
 #[doc(hidden)]

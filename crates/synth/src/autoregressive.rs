@@ -200,7 +200,7 @@ impl Autoregressive {
 }
 
 /// Rows of whole people, drawn at random, about `wanted` of them; `None` where all rows are wanted.
-fn sample_of_people(subjects: &[u64], wanted: usize, draws: Draws, table: &str) -> Option<UInt64Array> {
+pub(crate) fn sample_of_people(subjects: &[u64], wanted: usize, draws: Draws, table: &str) -> Option<UInt64Array> {
     if subjects.len() <= wanted {
         return None;
     }

@@ -1,12 +1,13 @@
 //! Users and their events, made together: a chunk of users comes with everything these users did.
 
 use crate::activity::{Activity, NewEvent};
+use crate::adversarial_histories::AdversarialHistories;
 use crate::container::{Entries, not_a_model};
 use crate::crossover::{Copied, copy_sessions, cross};
 use crate::extension::{Earlier, Extension};
 use crate::independent::{IndependentRows, from_json, to_json};
 use crate::interpolate::Blend;
-use crate::learned::Learned;
+use crate::learned::{Drawn, Learned};
 use crate::learned_events::DrawnEvents;
 use crate::manifest::{Making, Manifest, Origin};
 use crate::permutation::balanced;
@@ -36,6 +37,8 @@ pub(crate) enum Behaviour {
     Independent { users: IndependentRows, events: IndependentRows, activity: Box<Activity> },
     /// Made by the event model.
     Learned(Box<Learned>),
+    /// Made by generators that were learned against discriminators.
+    Adversarial(Box<AdversarialHistories>),
 }
 
 /// Training users, their events, and how new users come from them.
@@ -126,6 +129,10 @@ impl Behaviour {
             let learned = Learned::fit(shop, &sessions, manifest, layout, progress)?;
             return Ok(Behaviour::Learned(Box::new(learned)));
         }
+        if manifest.method == Method::Gan {
+            let learned = AdversarialHistories::fit(shop, &sessions, manifest, layout, progress)?;
+            return Ok(Behaviour::Adversarial(Box::new(learned)));
+        }
         let (user_rows, event_rows) = (users.to_batch()?, events.to_batch()?);
         if manifest.method == Method::Independent {
             let people: Vec<u64> = (0..users.rows() as u64).collect();
@@ -175,6 +182,7 @@ impl Behaviour {
                 entries.put(ACTIVITY.into(), to_json(activity.as_ref())?);
             }
             Behaviour::Learned(learned) => learned.store(layout, entries)?,
+            Behaviour::Adversarial(learned) => learned.store(layout, entries)?,
         }
         Ok(())
     }
@@ -194,6 +202,16 @@ impl Behaviour {
     pub(crate) fn load_learned(manifest: &Manifest, schemas: &[SchemaRef], entries: &mut Entries) -> Result<Behaviour> {
         let learned = Learned::load(manifest, Layout::of(manifest)?, schemas, entries)?;
         Ok(Behaviour::Learned(Box::new(learned)))
+    }
+
+    /// Reads a model of generators.
+    pub(crate) fn load_adversarial(
+        manifest: &Manifest,
+        schemas: &[SchemaRef],
+        entries: &mut Entries,
+    ) -> Result<Behaviour> {
+        let learned = AdversarialHistories::load(manifest, Layout::of(manifest)?, schemas, entries)?;
+        Ok(Behaviour::Adversarial(Box::new(learned)))
     }
 
     /// Reads a model of training users from the shop that was stored with it.
@@ -251,12 +269,17 @@ impl Behaviour {
             }
             Behaviour::Learned(learned) => {
                 let drawn = learned.draw(&mut streams)?;
-                let schema = &frame.schemas[layout.events];
-                let own = drawn.events.events.iter().map(|events| 0..events.len());
-                let mut streams = event_streams(frame, layout, range.start, own);
-                let columns = learned.events.event_columns(&drawn.events, schema, &mut streams)?;
-                let new = forgetting_actions(&drawn.events);
-                (drawn.users, new_events(&new, columns, streams, frame, layout, range.start)?.finish(frame, layout)?)
+                let columns = |drawn: &DrawnEvents, schema: &SchemaRef, streams: &mut [Stream]| {
+                    learned.events.event_columns(drawn, schema, streams)
+                };
+                learned_events(drawn, &columns, frame, layout, range.start)?
+            }
+            Behaviour::Adversarial(learned) => {
+                let drawn = learned.draw(&mut streams)?;
+                let columns = |drawn: &DrawnEvents, schema: &SchemaRef, streams: &mut [Stream]| {
+                    learned.event_columns(drawn, schema, streams)
+                };
+                learned_events(drawn, &columns, frame, layout, range.start)?
             }
         };
         let users = frame.assemble(layout.users, attributes, &[], Numbering::Rows(range.start), &mut streams)?;
@@ -273,6 +296,25 @@ fn in_order(parts: [EventColumns; 2], frame: &Frame, layout: Layout) -> Result<R
     let [a, b] = parts;
     let all = concat_batches(&frame.schemas[layout.events], &[a.finish(frame, layout)?, b.finish(frame, layout)?])?;
     Ok(take_record_batch(&all, &UInt64Array::from(order))?)
+}
+
+/// What makes the columns of drawn events that are neither keys nor times.
+type EventColumnsOf<'a> = dyn Fn(&DrawnEvents, &SchemaRef, &mut [Stream]) -> Result<Vec<ArrayRef>> + 'a;
+
+/// Attributes of drawn users, and their events; `first` is the number of the first user.
+fn learned_events(
+    drawn: Drawn,
+    columns: &EventColumnsOf<'_>,
+    frame: &Frame,
+    layout: Layout,
+    first: u64,
+) -> Result<(Vec<ArrayRef>, RecordBatch)> {
+    let own = drawn.events.events.iter().map(|events| 0..events.len());
+    let mut streams = event_streams(frame, layout, first, own);
+    let columns = columns(&drawn.events, &frame.schemas[layout.events], &mut streams)?;
+    let new = forgetting_actions(&drawn.events);
+    let events = new_events(&new, columns, streams, frame, layout, first)?.finish(frame, layout)?;
+    Ok((drawn.users, events))
 }
 
 /// Drawn events without what was done, which is a column by now.

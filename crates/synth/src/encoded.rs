@@ -14,6 +14,7 @@ use rand::RngCore;
 use std::sync::Arc;
 use twinmart_encode::Resolution;
 use twinmart_encode::codes::{Codes, SubColumn, UNKNOWN};
+use twinmart_encode::leaves::Leaves;
 use twinmart_encode::table::{ColumnInput, ColumnType, TableEncoding};
 use twinmart_privacy::PersonThreshold;
 use twinmart_tables::{ColumnKind, Draws, Progress, Result, Stream};
@@ -93,6 +94,21 @@ impl RowEncoding {
     /// The sub-columns of all columns, in their order.
     pub(crate) fn sub_columns(&self) -> Vec<SubColumn> {
         self.encoding.sub_columns()
+    }
+
+    /// The parts of all columns as cells, in the order of their sub-columns.
+    pub(crate) fn leaves(&self) -> Vec<Leaves> {
+        self.encoding.leaves()
+    }
+
+    /// Codes `[sub_columns][rows]` without [`UNKNOWN`] as leaves `[parts][rows]`.
+    pub(crate) fn leaves_of(&self, values: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        self.encoding.leaves_of(values)
+    }
+
+    /// Leaves `[parts][rows]` as codes `[sub_columns][rows]`.
+    pub(crate) fn codes_of(&self, leaves: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        self.encoding.codes_of(leaves)
     }
 
     /// The values that are listed of a column, frequent ones first; `None` where cells stand for values.

@@ -23,6 +23,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use twinmart_encode::codes::{Codes, SubColumn};
 use twinmart_events::{Care, EventModel, Fitting, Plan, Profiles, Shape, Summary};
 use twinmart_tables::{ColumnKind, Draws, Preset, Progress, Result, Shop, Stream};
 
@@ -74,7 +75,7 @@ impl Learned {
         let people: Vec<u64> = (0..rows.num_rows() as u64).collect();
         let model = Autoregressive::fit(&rows, &people, &spec, manifest, Effort::beside_histories(manifest), progress)?;
         let own = manifest.tables[layout.users].columns.len();
-        let profiles = profiles(&model, &model.encode(rows.columns())?, own);
+        let profiles = profiles_of(&model.sub_columns(), &model.encode(rows.columns())?, own);
 
         // Row models that come from checkpoints took their time before.
         let before = progress.regained().saturating_sub(regained);
@@ -154,11 +155,11 @@ pub(crate) fn shape_of(preset: Preset) -> Shape {
 }
 
 /// Whole numbers in `i64`.
-fn whole(column: &ArrayRef) -> Int64Array {
+pub(crate) fn whole(column: &ArrayRef) -> Int64Array {
     column.as_primitive::<Int64Type>().clone()
 }
 
-fn users_spec(users: &TableSpec, schema: &SchemaRef, details: Option<&Details>) -> (TableSpec, SchemaRef) {
+pub(crate) fn users_spec(users: &TableSpec, schema: &SchemaRef, details: Option<&Details>) -> (TableSpec, SchemaRef) {
     let usual = details.map_or(Vec::new(), Details::usual_kinds);
     let plan = PLAN.iter().map(|(name, kind)| (name.to_string(), *kind)).chain(usual);
     widen(users, schema, &plan.collect::<Vec<_>>())
@@ -181,15 +182,20 @@ pub(crate) fn widen(spec: &TableSpec, schema: &SchemaRef, further: &[(String, Co
 
 /// Sub-columns of the users' own columns that the event model is told, and how many codes they have.
 pub(crate) fn fields(model: &Autoregressive, own: usize) -> Vec<(usize, usize)> {
-    let subs = model.sub_columns().into_iter().enumerate();
-    let told = |sub: &(usize, twinmart_encode::codes::SubColumn)| {
-        sub.1.level == 0 && sub.1.column < own && (2..=MOST_CODES).contains(&sub.1.cardinality())
-    };
-    subs.filter(told).map(|(position, sub)| (position, sub.cardinality())).collect()
+    fields_of(&model.sub_columns(), own)
 }
 
-fn profiles(model: &Autoregressive, codes: &twinmart_encode::codes::Codes, own: usize) -> Profiles {
-    let fields = fields(model, own);
+/// As [`fields`], of the sub-columns of a model.
+pub(crate) fn fields_of(sub_columns: &[SubColumn], own: usize) -> Vec<(usize, usize)> {
+    let told = |sub: &(usize, &SubColumn)| {
+        sub.1.level == 0 && sub.1.column < own && (2..=MOST_CODES).contains(&sub.1.cardinality())
+    };
+    sub_columns.iter().enumerate().filter(told).map(|(position, sub)| (position, sub.cardinality())).collect()
+}
+
+/// What models of histories are told of users, from the codes of their columns.
+pub(crate) fn profiles_of(sub_columns: &[SubColumn], codes: &Codes, own: usize) -> Profiles {
+    let fields = fields_of(sub_columns, own);
     Profiles {
         fields: fields.iter().map(|(sub, _)| codes.values[*sub].clone()).collect(),
         sizes: fields.iter().map(|f| f.1).collect(),

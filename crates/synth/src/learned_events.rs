@@ -62,8 +62,7 @@ impl LearnedEvents {
         entries.put(HISTORIES.into(), to_json(&structure)?);
         entries.put(NUMBERS.into(), to_bytes(&numbers));
         entries.put(PLACES.into(), places.iter().flat_map(|place| place.to_le_bytes()).collect());
-        entries.put(ACTIONS.into(), to_json(&self.actions)?);
-        Ok(())
+        Actions::store(self.actions.as_ref(), entries)
     }
 
     /// Reads what [`LearnedEvents::store`] wrote.
@@ -73,14 +72,7 @@ impl LearnedEvents {
         schemas: &[SchemaRef],
         entries: &mut Entries,
     ) -> Result<LearnedEvents> {
-        let actions: Option<Actions> = from_json(&entries.take(ACTIONS)?)?;
-        if let Some(actions) = &actions {
-            let columns = &manifest.tables[layout.events].columns;
-            let known = actions.column < columns.len() && layout.is_detail(actions.column, manifest);
-            if !known || actions.values.is_empty() {
-                return Err(not_a_model("its actions do not fit its events"));
-            }
-        }
+        let actions = Actions::load(manifest, layout, entries)?;
         let structure = from_json(&entries.take(HISTORIES)?)?;
         let numbers = from_bytes(&entries.take(NUMBERS)?);
         let places: Vec<u32> =
@@ -112,21 +104,31 @@ impl LearnedEvents {
         schema: &SchemaRef,
         streams: &mut [Stream],
     ) -> Result<Vec<ArrayRef>> {
-        let events = drawn.events.iter().map(Vec::len).sum();
-        let mut columns: Vec<ArrayRef> =
-            schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), events)).collect();
-        if let Some(details) = &self.details {
-            for (column, values) in details.draw(drawn, streams)? {
-                columns[column] = values;
-            }
-        }
-        if let Some(actions) = &self.actions {
-            let names: StringArray = actions.values.iter().map(|v| v.as_deref()).collect();
-            let chosen = arrow::array::UInt32Array::from_iter_values(drawn.events.iter().flatten().map(|e| e.action));
-            columns[actions.column] = cast(&take(&names, &chosen, None)?, schema.field(actions.column).data_type())?;
-        }
-        Ok(columns)
+        event_columns((self.details.as_ref(), self.actions.as_ref()), drawn, schema, streams)
     }
+}
+
+/// The columns of drawn events that are neither keys nor times, and nulls for those.
+pub(crate) fn event_columns(
+    (details, actions): (Option<&Details>, Option<&Actions>),
+    drawn: &DrawnEvents,
+    schema: &SchemaRef,
+    streams: &mut [Stream],
+) -> Result<Vec<ArrayRef>> {
+    let events = drawn.events.iter().map(Vec::len).sum();
+    let mut columns: Vec<ArrayRef> =
+        schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), events)).collect();
+    if let Some(details) = details {
+        for (column, values) in details.draw(drawn, streams)? {
+            columns[column] = values;
+        }
+    }
+    if let Some(actions) = actions {
+        let names: StringArray = actions.values.iter().map(|v| v.as_deref()).collect();
+        let chosen = arrow::array::UInt32Array::from_iter_values(drawn.events.iter().flatten().map(|e| e.action));
+        columns[actions.column] = cast(&take(&names, &chosen, None)?, schema.field(actions.column).data_type())?;
+    }
+    Ok(columns)
 }
 
 /// What users did, as the event model sees it.
@@ -184,6 +186,25 @@ impl Actions {
         shared.truncate(MOST_ACTIONS);
         let values: Vec<Option<String>> = shared.iter().map(|(value, _)| value.map(str::to_string)).collect();
         Ok((!values.is_empty()).then_some(Actions { column, values }))
+    }
+
+    /// Adds what a model file must hold of actions, where there are any.
+    pub(crate) fn store(actions: Option<&Actions>, entries: &mut Entries) -> Result<()> {
+        entries.put(ACTIONS.into(), to_json(&actions)?);
+        Ok(())
+    }
+
+    /// Reads what [`Actions::store`] wrote.
+    pub(crate) fn load(manifest: &Manifest, layout: Layout, entries: &mut Entries) -> Result<Option<Actions>> {
+        let actions: Option<Actions> = from_json(&entries.take(ACTIONS)?)?;
+        if let Some(actions) = &actions {
+            let columns = &manifest.tables[layout.events].columns;
+            let known = actions.column < columns.len() && layout.is_detail(actions.column, manifest);
+            if !known || actions.values.is_empty() {
+                return Err(not_a_model("its actions do not fit its events"));
+            }
+        }
+        Ok(actions)
     }
 
     /// `[rows]` of the events table.

@@ -12,6 +12,8 @@
 //! and `replicate` are made of training rows, and say so.
 
 mod activity;
+mod adversarial;
+mod adversarial_histories;
 mod autoregressive;
 mod batches;
 mod behaviour;
@@ -53,4 +55,5 @@ pub use model::Model;
 pub use predict::{ActionOdds, ItemOdds, Known, Prediction, TimeSpan};
 pub use sampler::{Partition, Sampler};
 pub use settings::FitSettings;
+pub use twinmart_gan::log as training_log;
 pub use write::write_twin;

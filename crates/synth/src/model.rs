@@ -70,6 +70,22 @@ impl Model {
         self.0.default_size()
     }
 
+    /// How the learning went of each table that a GAN was learned of, by name.
+    pub fn training_logs(&self) -> Vec<(&str, &twinmart_gan::log::Log)> {
+        let tables = self.0.manifest.tables.iter().zip(&self.0.parts);
+        let logs = tables.filter_map(|(spec, part)| match (part, spec.making, &self.0.behaviour) {
+            (Part::Rows(RowModel::Gan(model)), _, _) => Some((spec.name.as_str(), model.log())),
+            (Part::Behaviour, Making::Users, Some(Behaviour::Adversarial(gan))) => {
+                Some((spec.name.as_str(), gan.logs()[0]))
+            }
+            (Part::Behaviour, Making::Events, Some(Behaviour::Adversarial(gan))) => {
+                Some((spec.name.as_str(), gan.logs()[1]))
+            }
+            _ => None,
+        });
+        logs.collect()
+    }
+
     /// The model of what users do, where it was learned.
     pub fn histories(&self) -> Option<&EventModel> {
         match &self.0.behaviour {
@@ -232,6 +248,8 @@ impl Contents {
         if manifest.made_as(Making::Users).is_some() || manifest.made_as(Making::Events).is_some() {
             self.behaviour = Some(if manifest.method == Method::Autoregressive {
                 Behaviour::load_learned(manifest, &self.schemas, entries)?
+            } else if manifest.method == Method::Gan {
+                Behaviour::load_adversarial(manifest, &self.schemas, entries)?
             } else if made_of_rows {
                 let shop = Shop { project: Project::default(), tables: stored };
                 Behaviour::load_copies(&shop, manifest, &self.schemas, entries)?

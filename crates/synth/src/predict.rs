@@ -148,6 +148,7 @@ fn learned(contents: &Contents) -> Result<&Learned> {
             contents.manifest.method.name(),
             match contents.manifest.method {
                 Method::Independent => "draws every event by itself",
+                Method::Gan => "makes whole histories, not one event after the other",
                 _ => "puts histories together from those of others",
             }
         ))

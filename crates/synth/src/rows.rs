@@ -1,5 +1,6 @@
 //! Models of plain tables, row by row: one of the methods, then keys and references on top.
 
+use crate::adversarial::Adversarial;
 use crate::autoregressive::{Autoregressive, Effort};
 use crate::container::{Entries, not_a_model};
 use crate::independent::IndependentRows;
@@ -17,13 +18,14 @@ use parquet::file::properties::WriterProperties;
 use rand::Rng;
 use std::ops::Range;
 use std::sync::Arc;
-use twinmart_tables::{Draws, Error, Method, Progress, Result, Stream, Table};
+use twinmart_tables::{Draws, Error, Method, Progress, Result, Stream, Table, Target};
 
 /// A model of one table's rows.
 #[derive(Debug, Clone)]
 pub(crate) enum RowModel {
     Replicate(Bootstrap),
     Interpolate(Interpolated),
+    Gan(Box<Adversarial>),
     Autoregressive(Box<Autoregressive>),
     Independent(IndependentRows),
 }
@@ -38,6 +40,15 @@ pub(crate) struct Frame<'a> {
     pub(crate) sizes: &'a [u64],
     /// Keys of the tables that are kept, by table.
     pub(crate) kept_keys: &'a [Option<ArrayRef>],
+    /// What all rows of the only table have.
+    pub(crate) asked: Option<Asked>,
+}
+
+/// A value that all rows of a table shall have: the leaf of a part of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) part: usize,
+    pub(crate) leaf: u32,
 }
 
 impl RowModel {
@@ -65,8 +76,27 @@ impl RowModel {
                 Effort::whole(manifest),
                 progress,
             )?)),
+            Method::Gan => {
+                let effort = (settings.max_minutes, settings.steps);
+                let model = Adversarial::fit(&rows, subjects, spec, manifest, effort, progress)?;
+                RowModel::Gan(Box::new(model))
+            }
             Method::Independent => RowModel::Independent(IndependentRows::fit(&rows, subjects, spec, manifest, &[])?),
         })
+    }
+
+    /// What stands for a value that all rows shall have.
+    ///
+    /// # Errors
+    /// A usage error where rows cannot be asked for it.
+    pub(crate) fn asked(&self, given: &Target, spec: &TableSpec, schema: &SchemaRef) -> Result<Asked> {
+        let RowModel::Gan(model) = self else {
+            return Err(Error::usage("this model cannot be asked for values")
+                .table(&spec.name)
+                .remedy("fit the table with the method gan")
+                .into());
+        };
+        model.asked(given, spec, schema)
     }
 
     /// The training rows, where the model holds them.
@@ -74,7 +104,7 @@ impl RowModel {
         match self {
             RowModel::Replicate(m) => Some(m.rows()),
             RowModel::Interpolate(m) => Some(m.rows()),
-            RowModel::Autoregressive(_) | RowModel::Independent(_) => None,
+            RowModel::Gan(_) | RowModel::Autoregressive(_) | RowModel::Independent(_) => None,
         }
     }
 
@@ -83,6 +113,7 @@ impl RowModel {
         match self {
             RowModel::Replicate(m) => entries.put(format!("{prefix}/rows.parquet"), to_parquet(m.rows())?),
             RowModel::Interpolate(m) => m.store(prefix, entries)?,
+            RowModel::Gan(m) => m.store(prefix, entries)?,
             RowModel::Autoregressive(m) => m.store(prefix, entries)?,
             RowModel::Independent(m) => m.store(prefix, entries)?,
         }
@@ -104,6 +135,7 @@ impl RowModel {
                 RowModel::Replicate(Bootstrap::new(rows, weights)?)
             }
             Method::Interpolate => RowModel::Interpolate(Interpolated::load(prefix, entries, spec, schema, manifest)?),
+            Method::Gan => RowModel::Gan(Box::new(Adversarial::load(prefix, entries, spec, manifest)?)),
             Method::Autoregressive => {
                 RowModel::Autoregressive(Box::new(Autoregressive::load(prefix, entries, spec, manifest)?))
             }
@@ -127,6 +159,7 @@ impl RowModel {
             }
             RowModel::Replicate(m) => m.draw(&mut streams)?,
             RowModel::Interpolate(m) => m.draw(range.clone().map(|row| base(row, m.bases())), &mut streams, schema)?,
+            RowModel::Gan(m) => m.draw(frame.asked, &mut streams, schema)?,
             RowModel::Autoregressive(m) => m.draw(&mut streams, schema)?,
             RowModel::Independent(m) => m.draw(&mut streams, schema)?,
         };

@@ -9,12 +9,12 @@ use crate::behaviour::Layout;
 use crate::container::not_a_model;
 use crate::manifest::{Making, Manifest};
 use crate::model::{Contents, Part};
-use crate::rows::Frame;
+use crate::rows::{Asked, Frame};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use std::ops::Range;
 use std::sync::Arc;
-use twinmart_tables::{Draws, Error, Result};
+use twinmart_tables::{Draws, Error, Result, Target};
 
 /// Users of a chunk.
 const CHUNK_USERS: u64 = 1_024;
@@ -33,6 +33,7 @@ pub struct Sampler {
     sizes: Vec<u64>,
     kept_keys: Vec<Option<ArrayRef>>,
     layout: Option<Layout>,
+    asked: Option<Asked>,
 }
 
 /// Some of the chunks of a sampler.
@@ -70,7 +71,28 @@ impl Sampler {
         let layout = contents.behaviour.as_ref().map(|_| Layout::of(manifest)).transpose()?;
         let names = manifest.tables.iter().map(|t| t.name.clone());
         let tables = names.zip(contents.schemas.iter().cloned()).collect();
-        Ok(Sampler { draws: Draws::new(seed), tables, sizes, kept_keys, layout, contents })
+        Ok(Sampler { draws: Draws::new(seed), tables, sizes, kept_keys, layout, asked: None, contents })
+    }
+
+    /// The same for rows that all have a value in a column. What goes with it is drawn given the value.
+    ///
+    /// # Errors
+    /// A usage error where the model is none of a single table by `gan`, has no such column or value, or where the column is a
+    /// number: generators are asked for categories.
+    pub fn given(self, given: &Target) -> Result<Sampler> {
+        let single = self.is_single_table().then(|| &self.contents.parts[0]);
+        let asked = match single {
+            Some(Part::Rows(model)) => {
+                model.asked(given, &self.contents.manifest.tables[0], &self.contents.schemas[0])?
+            }
+            _ => {
+                return Err(Error::usage("values can be asked for in models of one table")
+                    .value(&String::from(given.clone()))
+                    .remedy("fit one plain table with the method gan")
+                    .into());
+            }
+        };
+        Ok(Sampler { asked: Some(asked), ..self })
     }
 
     /// Names and columns of the twin's tables, in project order.
@@ -131,6 +153,7 @@ impl Sampler {
             schemas: &self.contents.schemas,
             sizes: &self.sizes,
             kept_keys: &self.kept_keys,
+            asked: self.asked,
         }
     }
 

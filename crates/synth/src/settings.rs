@@ -1,7 +1,10 @@
 //! What a fit is told: method, seed and the few numbers of the methods.
 
 use serde::{Deserialize, Serialize};
-use twinmart_tables::{Error, Interpolation, Method, Preset, Project, ResampleUnit, Result, Target, Verbatim};
+use std::ops::RangeInclusive;
+use twinmart_tables::{
+    Body, Error, Interpolation, Loss, Method, Preset, Project, ResampleUnit, Result, Target, Verbatim,
+};
 
 /// Neighbours beyond this number cost memory and are never similar.
 const MOST_NEIGHBOURS: usize = 100;
@@ -11,6 +14,12 @@ const MOST_EXTENDED: usize = 1_000;
 const LONGEST_MINUTES: f64 = 525_600.0;
 /// Below, one of the two rows is taken as it is in nearly every pair.
 const SMALLEST_ALPHA: f64 = 0.01;
+/// Beyond, there are too few groups of rows in a step to learn from.
+const PACKS: RangeInclusive<usize> = 1..=32;
+/// Beyond, the generator waits and learns nothing better.
+const CRITIC_STEPS: RangeInclusive<usize> = 1..=20;
+/// Below, a step says too little of the data; above, a table is a step or less.
+const BATCHES: RangeInclusive<usize> = 10..=100_000;
 
 /// Settings of one fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,10 +46,23 @@ pub struct FitSettings {
     pub verbatim: Verbatim,
     /// `autoregressive`, and `extend`: size of the model.
     pub preset: Preset,
-    /// `autoregressive`, and `extend`: steps of learning at most; 0 = until the held-out likelihood stops improving.
+    /// `autoregressive`, and `extend`: steps of learning at most; 0 = until the held-out likelihood stops improving. `gan`:
+    /// epochs at most; 0 = until held-out data say that more is no better.
     pub steps: u64,
-    /// `autoregressive`, and `extend`: minutes of learning a table, at most.
+    /// `autoregressive`, `gan`, and `extend`: minutes of learning a table, at most.
     pub max_minutes: f64,
+    /// `gan`: what the networks are made of.
+    pub body: Body,
+    /// `gan`: what generator and discriminator minimise.
+    pub loss: Loss,
+    /// `gan`: rows that the discriminator sees together, 1 to 32.
+    pub pack: usize,
+    /// `gan`: steps of the discriminator for one of the generator, 1 to 20.
+    pub critic_steps: usize,
+    /// `gan`: whether the running mean of the generator's weights draws, in place of the weights themselves.
+    pub average: bool,
+    /// `gan`: rows in a step, 10 to 100,000, and no fewer than `pack`.
+    pub batch: usize,
 }
 
 impl FitSettings {
@@ -60,6 +82,12 @@ impl FitSettings {
             preset: project.synthesis.preset,
             steps: project.synthesis.steps,
             max_minutes: project.synthesis.max_minutes,
+            body: project.synthesis.body,
+            loss: project.synthesis.loss,
+            pack: project.synthesis.pack,
+            critic_steps: project.synthesis.critic_steps,
+            average: project.synthesis.average,
+            batch: project.synthesis.batch,
         };
         settings.check()?;
         Ok(settings)
@@ -68,6 +96,11 @@ impl FitSettings {
     /// Whether short histories are extended.
     pub fn extends(&self) -> bool {
         self.method == Method::Replicate && self.extend > 1
+    }
+
+    /// Whether anything is learned step by step, for as long as `steps` and `max_minutes` say.
+    pub fn learns_in_steps(&self) -> bool {
+        self.method.learns_in_steps() || self.extends()
     }
 
     /// A usage error where a number is out of range.
@@ -87,7 +120,23 @@ impl FitSettings {
                 .remedy(format!("give a number above 0, at most {LONGEST_MINUTES}"))
                 .into());
         }
-        if self.method == Method::Interpolate { self.check_interpolation() } else { Ok(()) }
+        match self.method {
+            Method::Interpolate => self.check_interpolation(),
+            Method::Gan => self.check_networks(),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_networks(&self) -> Result<()> {
+        within("pack", self.pack, PACKS)?;
+        within("critic_steps", self.critic_steps, CRITIC_STEPS)?;
+        within("batch", self.batch, BATCHES)?;
+        if self.batch < self.pack {
+            return Err(Error::usage(format!("batch = {} is less than pack = {}", self.batch, self.pack))
+                .remedy("give a step at least as many rows as the discriminator sees together")
+                .into());
+        }
+        Ok(())
     }
 
     fn check_interpolation(&self) -> Result<()> {
@@ -113,6 +162,16 @@ impl FitSettings {
     }
 }
 
+/// A usage error where a setting is out of its range.
+fn within(name: &str, value: usize, range: RangeInclusive<usize>) -> Result<()> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("{name} = {value} is out of range"))
+            .remedy(format!("give a number from {} to {}", range.start(), range.end()))
+            .into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,5 +193,33 @@ mod tests {
         assert!(FitSettings::of_project(&project, Some(Method::Interpolate), None).is_ok());
         project.synthesis.neighbours = 0;
         assert!(matches!(FitSettings::of_project(&project, None, None), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn settings_of_networks_have_ranges_where_networks_are_learned() {
+        let ends: [(&str, fn(&mut Project, usize), [usize; 2]); 3] = [
+            ("pack", |p, n| p.synthesis.pack = n, [1, 32]),
+            ("critic_steps", |p, n| p.synthesis.critic_steps = n, [1, 20]),
+            ("batch", |p, n| p.synthesis.batch = n, [10, 100_000]),
+        ];
+        for (name, set, [least, most]) in ends {
+            let told = |n: usize, method| {
+                let mut project = Project::default();
+                set(&mut project, n);
+                FitSettings::of_project(&project, Some(method), None)
+            };
+            assert!(told(least, Method::Gan).is_ok() && told(most, Method::Gan).is_ok(), "{name}");
+            for n in [least - 1, most + 1] {
+                let error = told(n, Method::Gan).unwrap_err();
+                let text = error.to_string();
+                assert!(matches!(error, Error::Usage(_)) && text.contains(&format!("{name} = {n}")), "{text}");
+                assert!(text.contains(&format!("from {least} to {most}")), "{text}");
+                assert!(told(n, Method::Independent).is_ok(), "{name} is nothing to other methods");
+            }
+        }
+        let mut project = Project::default();
+        (project.synthesis.pack, project.synthesis.batch) = (20, 19);
+        let error = FitSettings::of_project(&project, Some(Method::Gan), None).unwrap_err().to_string();
+        assert!(error.contains("batch = 19 is less than pack = 20"), "{error}");
     }
 }

@@ -32,8 +32,9 @@ pub use histories::{Histories, TimeScale};
 pub use kinds::{ColumnKind, Role};
 pub use progress::{Progress, Reporter, Task};
 pub use project::{
-    CleanRules, ColumnOptions, HoldoutUsers, Interpolation, Method, Missing, Outliers, Preset, Project, ProjectSection,
-    Reference, ResampleUnit, Scaling, SplitSection, SynthesisSection, TableDefinition, Target, Verbatim,
+    Body, CleanRules, ColumnOptions, HoldoutUsers, Interpolation, Loss, Method, Missing, Outliers, Preset, Project,
+    ProjectSection, Reference, ResampleUnit, Scaling, SplitSection, SynthesisSection, TableDefinition, Target,
+    Verbatim,
 };
 pub use shop::{EventColumns, Shop};
 pub use split::{HoldoutPlan, Split, SplitKind, SplitPlan};

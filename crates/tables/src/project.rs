@@ -281,17 +281,25 @@ pub enum Method {
     Interpolate,
     /// Every column given those before it, by a learned model.
     Autoregressive,
+    /// Whole rows and histories by a generator that learned against a discriminator.
+    Gan,
     /// Every column by itself.
     Independent,
 }
 
 impl Method {
     /// All methods of this version.
-    pub const ALL: [Method; 4] = [Method::Autoregressive, Method::Interpolate, Method::Replicate, Method::Independent];
+    pub const ALL: [Method; 5] =
+        [Method::Autoregressive, Method::Gan, Method::Interpolate, Method::Replicate, Method::Independent];
 
     /// True where a model of this kind is made of training rows.
     pub fn keeps_rows(self) -> bool {
         matches!(self, Method::Replicate | Method::Interpolate)
+    }
+
+    /// True where a model of this kind is learned step by step, for as long as `steps` and `max_minutes` say.
+    pub fn learns_in_steps(self) -> bool {
+        matches!(self, Method::Autoregressive | Method::Gan)
     }
 
     /// The name on the command line and in files.
@@ -300,6 +308,7 @@ impl Method {
             Method::Replicate => "replicate",
             Method::Interpolate => "interpolate",
             Method::Autoregressive => "autoregressive",
+            Method::Gan => "gan",
             Method::Independent => "independent",
         }
     }
@@ -308,11 +317,9 @@ impl Method {
     pub fn parse(text: &str) -> Result<Method> {
         Method::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
             let names = Method::ALL.map(Method::name);
-            let what = match text {
-                "gan" => format!("the method `{text}` is not part of this version"),
-                _ => format!("`{text}` is not a method{}", nearest(text, &names)),
-            };
-            Error::usage(what).remedy(format!("use one of {}", names.join(", "))).into()
+            Error::usage(format!("`{text}` is not a method{}", nearest(text, &names)))
+                .remedy(format!("use one of {}", names.join(", ")))
+                .into()
         })
     }
 }
@@ -389,6 +396,80 @@ impl Interpolation {
     }
 }
 
+/// `gan`: what the networks of generator and discriminator are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// Layers in which every unit sees every one of the layer before.
+    #[default]
+    Mlp,
+    /// Convolutions.
+    Cnn,
+    /// Layers that are run through step by step and remember.
+    Rnn,
+}
+
+impl Body {
+    /// All of them.
+    pub const ALL: [Body; 3] = [Body::Mlp, Body::Cnn, Body::Rnn];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Body::Mlp => "mlp",
+            Body::Cnn => "cnn",
+            Body::Rnn => "rnn",
+        }
+    }
+
+    /// Parses a name; the error lists the valid ones.
+    pub fn parse(text: &str) -> Result<Body> {
+        Body::ALL.into_iter().find(|b| b.name() == text).ok_or_else(|| {
+            let names = Body::ALL.map(Body::name);
+            Error::usage(format!("`{text}` is not a body{}", nearest(text, &names)))
+                .remedy(format!("use one of {}", names.join(", ")))
+                .into()
+        })
+    }
+}
+
+/// `gan`: what generator G and discriminator D minimise, over real rows x and noise z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// L_G = −log D(G(z)), L_D = −log D(x) − log(1 − D(G(z))) (Goodfellow et al. 2014, with the loss that does not saturate).
+    Original,
+    /// The same, with a penalty on the discriminator's gradient at real rows (Mescheder et al. 2018).
+    #[default]
+    R1,
+    /// The Wasserstein distance, with a penalty on the gradient between real and made rows (Gulrajani et al. 2017).
+    WganGp,
+}
+
+impl Loss {
+    /// All of them.
+    pub const ALL: [Loss; 3] = [Loss::Original, Loss::R1, Loss::WganGp];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loss::Original => "original",
+            Loss::R1 => "r1",
+            Loss::WganGp => "wgan-gp",
+        }
+    }
+
+    /// Parses a name; the error lists the valid ones.
+    pub fn parse(text: &str) -> Result<Loss> {
+        Loss::ALL.into_iter().find(|l| l.name() == text).ok_or_else(|| {
+            let names = Loss::ALL.map(Loss::name);
+            Error::usage(format!("`{text}` is not a loss{}", nearest(text, &names)))
+                .remedy(format!("use one of {}", names.join(", ")))
+                .into()
+        })
+    }
+}
+
 /// The rows of one class: those with this value in this column; written `column=value`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -438,7 +519,7 @@ pub struct SynthesisSection {
     /// Size of a learned model.
     #[serde(default)]
     pub preset: Preset,
-    /// Training steps; 0 = until the held-out likelihood stops improving.
+    /// Training steps at most, epochs for `gan`; 0 = until held-out data say that more is no better.
     #[serde(default)]
     pub steps: u64,
     /// Safety stop for learned models, minutes.
@@ -468,6 +549,24 @@ pub struct SynthesisSection {
     /// `interpolate`: whether values of single people may come out of a plain table as they are.
     #[serde(default)]
     pub verbatim: Verbatim,
+    /// `gan`: what the networks are made of.
+    #[serde(default)]
+    pub body: Body,
+    /// `gan`: what generator and discriminator minimise.
+    #[serde(default)]
+    pub loss: Loss,
+    /// `gan`: rows that the discriminator sees together, 1 to 32.
+    #[serde(default = "default_pack")]
+    pub pack: usize,
+    /// `gan`: steps of the discriminator for one of the generator, 1 to 20.
+    #[serde(default = "default_critic_steps")]
+    pub critic_steps: usize,
+    /// `gan`: whether the running mean of the generator's weights draws, in place of the weights themselves.
+    #[serde(default = "default_average")]
+    pub average: bool,
+    /// `gan`: rows in a step, 10 to 100,000.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
 }
 
 fn default_minutes() -> f64 {
@@ -478,6 +577,18 @@ fn default_neighbours() -> usize {
 }
 fn default_alpha() -> f64 {
     0.2
+}
+fn default_pack() -> usize {
+    1
+}
+fn default_critic_steps() -> usize {
+    1
+}
+fn default_average() -> bool {
+    true
+}
+fn default_batch() -> usize {
+    100
 }
 
 impl Default for SynthesisSection {
@@ -495,6 +606,12 @@ impl Default for SynthesisSection {
             target: None,
             alpha: default_alpha(),
             verbatim: Verbatim::default(),
+            body: Body::default(),
+            loss: Loss::default(),
+            pack: default_pack(),
+            critic_steps: default_critic_steps(),
+            average: default_average(),
+            batch: default_batch(),
         }
     }
 }
@@ -743,6 +860,10 @@ standardize = { price = "z-score" }
         assert!(text.contains("did you mean `interpolate`?"), "{text}");
         let text = error(&format!("{SHOP}\n[synthesis]\ninterpolation = \"mixupp\""));
         assert!(text.contains("`smote`, `borderline`, `mixup`") && text.contains("did you mean `mixup`?"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\nbody = \"cn\""));
+        assert!(text.contains("`mlp`, `cnn`, `rnn`") && text.contains("did you mean `cnn`?"), "{text}");
+        let text = error(&format!("{SHOP}\n[synthesis]\nloss = \"wgan\""));
+        assert!(text.contains("`original`, `r1`, `wgan-gp`") && text.contains("did you mean `wgan-gp`?"), "{text}");
         let text = error(&format!("{SHOP}\n[synthesis]\nverbatim = \"no\""));
         assert!(text.contains("`forbid`") && text.contains("`allow`"), "{text}");
         let text = error(&format!("{SHOP}\n[synthesis]\ntarget = \"income\""));
@@ -759,5 +880,36 @@ standardize = { price = "z-score" }
         assert!(text.contains("`s3://` are not part of this version"), "{text}");
         let text = error(&SHOP.replace("u.csv", ""));
         assert!(text.contains("`source` is empty"), "{text}");
+    }
+
+    #[test]
+    fn names_of_methods_and_of_their_parts_are_read_as_they_are_written() {
+        assert!(Method::ALL.into_iter().all(|m| Method::parse(m.name()).unwrap() == m));
+        assert!(Body::ALL.into_iter().all(|b| Body::parse(b.name()).unwrap() == b));
+        assert!(Loss::ALL.into_iter().all(|l| Loss::parse(l.name()).unwrap() == l));
+        let synthesis = |lines: &str| {
+            Project::parse(&format!("{SHOP}\n[synthesis]\n{lines}"), Path::new("twinmart.toml")).unwrap().synthesis
+        };
+        for body in Body::ALL {
+            assert_eq!(synthesis(&format!("body = \"{}\"", body.name())).body, body);
+        }
+        for loss in Loss::ALL {
+            assert_eq!(synthesis(&format!("loss = \"{}\"", loss.name())).loss, loss);
+        }
+        assert_eq!(synthesis(""), SynthesisSection::default());
+        let told = synthesis("pack = 3\ncritic_steps = 5\naverage = false\nbatch = 64");
+        assert_eq!((told.pack, told.critic_steps, told.average, told.batch), (3, 5, false, 64));
+    }
+
+    #[test]
+    fn mistaken_names_of_networks_lead_to_the_nearest() {
+        for (error, near) in [
+            (Method::parse("gam").unwrap_err(), "did you mean `gan`?"),
+            (Body::parse("rn").unwrap_err(), "did you mean `rnn`?"),
+            (Loss::parse("wgangp").unwrap_err(), "did you mean `wgan-gp`?"),
+        ] {
+            assert!(matches!(error, Error::Usage(_)) && error.to_string().contains(near), "{error}");
+        }
+        assert!(!Method::Gan.keeps_rows() && Method::Gan.learns_in_steps());
     }
 }

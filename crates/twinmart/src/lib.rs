@@ -58,6 +58,30 @@
 //! # }
 //! ```
 //!
+//! Other methods are chosen by [`Method`], their settings by name. A generator that learns against a discriminator, for 20
+//! epochs, tells how it went ([`Model::training_logs`]):
+//!
+//! ```
+//! use std::sync::Arc;
+//! use twinmart::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+//! use twinmart::{Loss, Method, Synthesizer};
+//!
+//! # fn main() -> twinmart::Result<()> {
+//! # let size = StringArray::from_iter_values((0..600).map(|i| ["S", "L"][i % 2]));
+//! # let price = Int64Array::from_iter_values((0..600).map(|i| 10 + 20 * (i % 2) + i % 5));
+//! # let orders = RecordBatch::try_from_iter([
+//! #     ("size", Arc::new(size) as ArrayRef),
+//! #     ("price", Arc::new(price) as ArrayRef),
+//! # ])?;
+//! let model = Synthesizer::new(Method::Gan).name("orders").loss(Loss::R1).batch(100).steps(20).fit(&orders)?;
+//! for (table, log) in model.training_logs() {
+//!     println!("{table}: epoch {} of {} was kept", log.kept, log.epochs.len());
+//! }
+//! assert_eq!(model.sample(1_000, 7)?.num_rows(), 1_000);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A shop with users and events is a project file; everything that `twinmart fit` does with it is
 //!
 //! ```no_run
@@ -87,11 +111,14 @@ pub use twinmart_synth as synth;
 pub use twinmart_tables as tables;
 
 pub use twinmart_synth::{Batches, Model, Sampler};
-pub use twinmart_tables::{ColumnKind, Error, Interpolation, Method, Preset, Progress, ResampleUnit, Result, Verbatim};
+pub use twinmart_tables::{
+    Body, ColumnKind, Error, Interpolation, Loss, Method, Preset, Progress, ResampleUnit, Result, Verbatim,
+};
 
 mod bench;
 pub mod cli;
 mod commands;
+mod curves;
 pub mod pipeline;
 mod screen;
 mod signals;

@@ -5,11 +5,12 @@
 //!                                                   stages/fit-…      model.twin
 //!                                                   stages/sample-…   twin tables
 //!                                                   stages/rank-…     ranking.json
-//!                                                   stages/assess-…   report.json, report.html
+//!                                                   stages/assess-…   report.json, report.html, losses.svg, losses.csv
 //! ```
 //!
 //! A stage's digest covers the digest of the stage before it, so a change anywhere makes again just what depends on it.
 
+use crate::curves::{curve_files, curves_of, write_all_curves};
 use crate::stages::{Counts, StageLine, Stages, read_json, write_json};
 use crate::twins;
 use std::collections::HashSet;
@@ -136,27 +137,49 @@ pub fn run(options: &RunOptions, progress: &Progress) -> Result<RunOutcome> {
 
     let assess_key = Digest::new("assess").text(&rank_key).finish();
     let assessed = stages.stage("assess", &assess_key, |folder| {
+        let model = Model::load(&model_path)?;
+        let curves = (settings.method == Method::Gan).then(|| curves_of(&model));
+        write_all_curves(folder, curves.as_deref().unwrap_or_default())?;
         let context = Context {
             seed,
             project: project.project.name.clone(),
             method: Some(settings.method.name().to_string()),
-            contains_training_rows: Some(Model::load(&model_path)?.manifest().contains_training_rows),
+            contains_training_rows: Some(model.manifest().contains_training_rows),
             cleaning: read_json(&collected.join("cleaning.json"))?,
             ranking: read_json(&ranked.join("ranking.json"))?,
+            training: curves,
         };
         let report = measure(&parts, &twin, behaviour, &context, progress)?;
         write_report(&report, folder)?;
         Ok(Counts { rows_in: twin.tables.iter().map(|t| t.rows()).sum(), rows_out: 1 })
     })?;
 
-    stages.publish(&[
+    let report: Report = read_json(&assessed.join("report.json"))?;
+    let learned: Vec<&str> = report.training.iter().flatten().map(|curves| curves.table.as_str()).collect();
+    let curves = curve_files(&learned);
+    let mut results = vec![
         (twin_folder, "twin"),
         (model_path, "model.twin"),
         (assessed.join("report.json"), "report.json"),
         (assessed.join("report.html"), "report.html"),
-    ])?;
-    let report = read_json(&assessed.join("report.json"))?;
+    ];
+    results.extend(curves.iter().map(|name| (assessed.join(name), name.as_str())));
+    stages.publish(&results)?;
+    remove_other_curves(&options.out, &parts.train, &curves)?;
     Ok(RunOutcome { report, stages: std::mem::take(&mut stages.lines), method: settings.method })
+}
+
+/// Removes curves that an earlier run left and this one did not make.
+fn remove_other_curves(out: &Path, shop: &Shop, made: &[String]) -> Result<()> {
+    let tables: Vec<&str> = shop.tables.iter().map(|t| t.name.as_str()).collect();
+    let of_any_run = tables.iter().flat_map(|table| curve_files(&[table])).chain(curve_files(&tables));
+    for name in of_any_run.filter(|name| !made.contains(name)) {
+        match std::fs::remove_file(out.join(&name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(out.join(&name), e)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Digest of the product's version, the project without what later stages add, and every source file's bytes.

@@ -5,8 +5,8 @@ use std::path::Path;
 use twinmart_sources::{RowSample, load_project, read_project, table_of};
 use twinmart_synth::{FitSettings, Model};
 use twinmart_tables::{
-    ColumnKind, Error, Interpolation, Method, Preset, Progress, Project, ProjectSection, ResampleUnit, Result, Shop,
-    SynthesisSection, Table, TableDefinition, Target, Verbatim,
+    Body, ColumnKind, Error, Interpolation, Loss, Method, Preset, Progress, Project, ProjectSection, ResampleUnit,
+    Result, Shop, SynthesisSection, Table, TableDefinition, Target, Verbatim,
 };
 
 /// The name of a table that has none.
@@ -96,13 +96,14 @@ impl Synthesizer {
         self
     }
 
-    /// `autoregressive`, and [`Synthesizer::extend`]: minutes of learning a table, or the histories of users, at most. For the same model on any machine, set [`Synthesizer::steps`].
+    /// `autoregressive`, `gan`, and [`Synthesizer::extend`]: minutes of learning a table, or the histories of users, at most. For the same model on any machine, set [`Synthesizer::steps`].
     pub fn max_minutes(mut self, minutes: f64) -> Self {
         self.synthesis.max_minutes = minutes;
         self
     }
 
-    /// `autoregressive`, and [`Synthesizer::extend`]: steps of learning at most; 0 = until the held-out likelihood stops improving.
+    /// `autoregressive`, and [`Synthesizer::extend`]: steps of learning at most; 0 = until the held-out likelihood stops
+    /// improving. `gan`: epochs at most; 0 = until held-out data say that more is no better.
     pub fn steps(mut self, steps: u64) -> Self {
         self.synthesis.steps = steps;
         self
@@ -135,6 +136,43 @@ impl Synthesizer {
     /// `interpolate`: whether values of single people may come out of a plain table as they are.
     pub fn verbatim(mut self, verbatim: Verbatim) -> Self {
         self.synthesis.verbatim = verbatim;
+        self
+    }
+
+    /// `gan`: what the networks of generator and discriminator are made of, [`Body::Mlp`] by default.
+    pub fn body(mut self, body: Body) -> Self {
+        self.synthesis.body = body;
+        self
+    }
+
+    /// `gan`: what generator and discriminator minimise, [`Loss::R1`] by default.
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.synthesis.loss = loss;
+        self
+    }
+
+    /// `gan`: rows that the discriminator sees together, 1 to 32, 1 by default: with more, a generator that makes the same
+    /// few rows again and again is found out.
+    pub fn pack(mut self, rows: usize) -> Self {
+        self.synthesis.pack = rows;
+        self
+    }
+
+    /// `gan`: steps of the discriminator for one of the generator, 1 to 20, 1 by default.
+    pub fn critic_steps(mut self, steps: usize) -> Self {
+        self.synthesis.critic_steps = steps;
+        self
+    }
+
+    /// `gan`: whether the running mean of the generator's weights draws, in place of the weights themselves (the default).
+    pub fn average(mut self, average: bool) -> Self {
+        self.synthesis.average = average;
+        self
+    }
+
+    /// `gan`: rows in a step, 10 to 100,000 and no fewer than [`Synthesizer::pack`], 100 by default.
+    pub fn batch(mut self, rows: usize) -> Self {
+        self.synthesis.batch = rows;
         self
     }
 

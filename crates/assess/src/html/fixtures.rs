@@ -1,6 +1,7 @@
 //! Reports to draw in tests: one with everything and hostile text, one with next to nothing.
 
 use crate::report::*;
+use crate::training::{CurvePoint, TrainingCurves};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -141,7 +142,15 @@ pub(super) fn shop() -> Report {
         ("popularity".into(), model(0.0372, 0.0371, None)),
         (HOSTILE.into(), RecommenderUtility { real: None, synthetic: None, both: None, ..model(0.0, 0.0, None) }),
     ]);
-    let learner = |real, synthetic| LearnerUtility { metric: "auc".into(), real: Some(real), synthetic, both: None };
+    let classes = |f1| ClassScores { accuracy: 0.91, precision: 0.8, recall: 0.6, f1 };
+    let classes = ClassUtility { real: classes(0.686), synthetic: classes(0.652), both: classes(0.69) };
+    let learner = |real, synthetic: Option<f64>| LearnerUtility {
+        metric: "auc".into(),
+        real: Some(real),
+        synthetic,
+        both: None,
+        classes: synthetic.map(|_| classes.clone()),
+    };
     let answer = |level, sentence: &str, number, measure: &str, advice: &str| Answer {
         level,
         sentence: sentence.into(),
@@ -218,6 +227,7 @@ pub(super) fn shop() -> Report {
             distances: Some(plot(Axis::Number, 0.0, 1.0)),
             compared: Some(Compared { real: 868, synthetic: 3471 }),
         },
+        training: Some(vec![learned("customers", 300), learned(HOSTILE, 1), learned("keys", 0)]),
         references: BTreeMap::from(
             [
                 ("column_shapes", 0.995),
@@ -237,6 +247,26 @@ pub(super) fn shop() -> Report {
         ],
         cleaning: cleaning(),
     }
+}
+
+/// Curves of so many epochs; the networks diverged for a while.
+fn learned(table: &str, epochs: u64) -> TrainingCurves {
+    let point = |epoch: u64| {
+        let x = epoch as f64 / 300.0;
+        let unless_diverged = |x: f64| Some(x).filter(|_| !(100..110).contains(&epoch));
+        CurvePoint {
+            epoch,
+            discriminator_loss: unless_diverged(-2.4 * (-3.0 * x).exp() + 0.1 * (40.0 * x).sin()),
+            generator_loss: unless_diverged(1.5 * (1.0 - (-4.0 * x).exp()) + 0.2 * (31.0 * x).cos()),
+            accuracy: Some(0.5 + 0.4 * (-3.0 * x).exp()),
+            precision: Some(0.5 + 0.3 * (-3.0 * x).exp()),
+            recall: Some(0.5 + 0.45 * (-3.0 * x).exp()),
+            f1: Some(0.5 + 0.36 * (-3.0 * x).exp()),
+            two_sample: Some(0.004 + 0.2 * (-5.0 * x).exp()),
+        }
+    };
+    let epochs: Vec<CurvePoint> = (1..=epochs).map(point).collect();
+    TrainingCurves { table: table.into(), kept: epochs.len() as u64 * 4 / 5, epochs, two_sample_floor: Some(0.003) }
 }
 
 fn input(name: &str, role: &str, real: u64, synthetic: u64, holdout: Option<u64>, synthesized: bool) -> InputTable {
@@ -309,6 +339,7 @@ pub(super) fn bare_table() -> Report {
             distances: None,
             compared: None,
         },
+        training: None,
         references: BTreeMap::new(),
         reference_basis: ReferenceBasis::RealHalves,
         inputs: vec![input(HOSTILE, "plain", 1, 0, None, true)],

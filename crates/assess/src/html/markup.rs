@@ -65,13 +65,13 @@ impl Display for Element {
         let Element { name, attributes, body } = self;
         match *name {
             "meta" => write!(f, "<{name}{attributes}>"),
-            "path" | "rect" | "line" | "circle" => write!(f, "<{name}{attributes}/>"),
+            "path" | "polyline" | "rect" | "line" | "circle" => write!(f, "<{name}{attributes}/>"),
             _ => write!(f, "<{name}{attributes}>{body}</{name}>"),
         }
     }
 }
 
-/// Replaces the five characters that mean something in HTML, and control characters, which mean nothing but harm.
+/// Replaces the five characters that mean something in HTML and XML, and control characters, which mean nothing but harm.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -84,6 +84,8 @@ fn escape(text: &str) -> String {
             // Direction overrides could make a value read as something else than it is.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
             c if c.is_control() && c != '\n' && c != '\t' => out.push('\u{fffd}'),
+            // XML knows them not.
+            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

@@ -18,6 +18,7 @@ mod fixtures;
 mod tests;
 
 use crate::report::Report;
+use crate::training::TrainingCurves;
 use std::collections::BTreeMap;
 
 /// The page of a report.
@@ -28,4 +29,9 @@ pub fn render(report: &Report) -> String {
 /// The page of several reports on the same real data: name → report; each links to `report-NAME.html` beside it.
 pub fn render_index(reports: &BTreeMap<String, Report>) -> String {
     index::document(reports)
+}
+
+/// The curves of learning as one SVG file by itself, on white: the drawings of the report, table by table, one below the other.
+pub fn render_curves(curves: &[TrainingCurves]) -> String {
+    charts::curves_alone(curves)
 }

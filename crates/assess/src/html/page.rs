@@ -22,6 +22,7 @@ pub(super) fn document(report: &Report) -> String {
                 .extend(sections::behaviour(report, &glossary))
                 .add(usefulness(report, &glossary))
                 .add(sections::privacy(report, &glossary))
+                .extend(sections::training(report, &glossary))
                 .add(definitions(&glossary)),
         )
         .add(element("footer").add(
@@ -72,11 +73,14 @@ fn masthead(report: &Report) -> Element {
 fn contents(report: &Report) -> Element {
     let link = |(target, name): (&str, &str)| element("a").set("href", format_args!("#{target}")).text(name);
     let behaviour = report.fidelity.sequence.as_ref().map(|_| ("behaviour", "Behaviour"));
+    let training = report.training.as_ref().map(|_| ("learned", "Learned"));
     element("nav")
         .set("aria-label", "Sections")
         .extend([("inputs", "Input"), ("faithful", "Faithful")].map(link))
         .extend(behaviour.map(link))
-        .extend([("useful", "Useful"), ("private", "Private"), ("definitions", "Definitions")].map(link))
+        .extend([("useful", "Useful"), ("private", "Private")].map(link))
+        .extend(training.map(link))
+        .add(link(("definitions", "Definitions")))
 }
 
 /// Two overlapping squares: the real and its twin.

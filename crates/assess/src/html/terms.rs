@@ -61,9 +61,11 @@ pub(super) fn title(key: &str) -> String {
         "dcr_share" => "Closer to training data",
         "delta" => "Privacy parameter δ",
         "detection_auc" => "Detection AUC",
+        "discriminator_f1" => "Discriminator F1",
         "epsilon" => "Privacy budget ε",
         "exact_matches" => "Exact copies",
         "exact_matches_holdout" => "Exact copies by chance",
+        "f1" => "F1",
         "gap_ks" => "Time between events: distance",
         "hour_of_week_tv" => "Hour of the week: distance",
         "item_gini" => "Inequality of items (Gini)",
@@ -91,6 +93,8 @@ pub(super) fn title(key: &str) -> String {
         "prediction_accuracy" => "Accuracy of predictions",
         "interval" => "95 % interval",
         "tstr" => "Kept of the gain over guessing",
+        "two_sample" => "Two-sample statistic",
+        "two_sample_floor" => "Two-sample statistic of real samples",
         other if other.contains('@') => return other.to_uppercase(),
         other => return sentence_case(other),
     };
@@ -108,6 +112,7 @@ pub(super) fn reason(key: &str, report: &Report) -> &'static str {
         "epsilon" | "delta" => "the twin was made without differential privacy",
         "hour_of_week_tv" => "the events carry no time of day",
         "gap_ks" => "the events carry no time, or nobody has two",
+        _ if key.starts_with("discriminator_") || key.starts_with("two_sample") => "the networks had diverged",
         _ => "too little data for this number",
     }
 }

@@ -42,7 +42,7 @@ fn every_tag_is_one_of_ours_and_closes() {
         for tag in tags(&page) {
             match tag.strip_prefix('/') {
                 Some(name) => assert_eq!(open.pop().as_deref(), Some(name), "closing tag"),
-                None if ["path", "rect", "line", "circle"].contains(&tag.as_str()) => {}
+                None if ["path", "polyline", "rect", "line", "circle"].contains(&tag.as_str()) => {}
                 None => open.push(tag),
             }
         }
@@ -111,6 +111,44 @@ fn same_report_same_bytes_also_after_a_round_trip() {
     let report = shop();
     let read: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!(render(&report), render(&read));
+}
+
+#[test]
+fn learning_is_shown_where_there_was_a_discriminator() {
+    let page = render(&shop());
+    let section = &page[page.find("id=\"learned\"").unwrap()..page.find("id=\"definitions\"").unwrap()];
+    for words in ["How it was learned", "kept: 240", "300 (last)", "240 (kept)", "1 (last)", "Nothing was learned"] {
+        assert!(section.contains(words), "{words}");
+    }
+    // Two losses cut by a gap, accuracy, F1, two-sample; and five dots of a single epoch.
+    assert_eq!(section.matches("<polyline").count(), 7 + 5);
+    assert!(!page.contains("NaN") && !page.contains("inf,"));
+    assert!(!render(&bare_table()).contains("How it was learned"));
+}
+
+#[test]
+fn classes_stand_beside_the_curve() {
+    let page = render(&shop());
+    let section = &page[page.find("id=\"useful\"").unwrap()..page.find("id=\"private\"").unwrap()];
+    for words in ["Classes as boosted trees tells them", "Trained on", "0.652", "0.686", "0.690", "0.905"] {
+        assert!(section.contains(words), "{words}");
+    }
+    assert!(!section.contains("Classes as logistic tells them"), "it has none");
+}
+
+#[test]
+fn a_picture_by_itself_has_the_colours_of_the_page() {
+    let picture = super::render_curves(&shop().training.unwrap());
+    let colours: Vec<&str> =
+        include_str!("style.css").split(":root {").nth(1).unwrap().split('}').next().unwrap().split('#').collect();
+    let of_page = |colour: &str| colours.iter().any(|other| other.starts_with(colour));
+    let sheet = &picture[picture.find("<style>").unwrap()..picture.find("</style>").unwrap()];
+    assert!(sheet.split('#').skip(1).all(|rest| of_page(&rest[..6])), "{sheet}");
+    assert!(picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && picture.contains("class=\"ground\""));
+    let policy_free = picture.replacen("http://www.w3.org/2000/svg", "", 1);
+    assert!(
+        !policy_free.contains("http") && !policy_free.contains("script>") && policy_free.contains("&lt;script&gt;")
+    );
 }
 
 #[test]

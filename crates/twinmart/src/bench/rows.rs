@@ -121,7 +121,7 @@ fn costs(
         );
         child::run(&format!("{}, {}: {stage}", given.name, method.name()), &all, scratch, progress)
     };
-    let minutes = (method == Method::Autoregressive).then_some(plan.minutes);
+    let minutes = method.learns_in_steps().then_some(plan.minutes);
     let limit = minutes.map(|m| m.to_string());
     let mut settings = vec!["--method", method.name()];
     settings.extend(limit.iter().flat_map(|m| ["--max-minutes", m]));

@@ -89,6 +89,7 @@ fn measure(arguments: &Arguments, synthetic: &Path, screen: &Screen) -> Result<R
         contains_training_rows: None,
         cleaning: serde_json::Value::Null,
         ranking: None,
+        training: None,
     };
     if real.events().is_none() {
         let [table] = &real.tables[..] else {

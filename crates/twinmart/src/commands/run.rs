@@ -1,6 +1,7 @@
 //! `twinmart run`: the whole pipeline.
 
 use crate::cli::Keeping;
+use crate::curves::curve_files;
 use crate::pipeline::{RunOptions, RunOutcome, run as run_pipeline};
 use crate::screen::Screen;
 use std::fmt::Write;
@@ -15,10 +16,10 @@ use twinmart_tables::{Checkpoints, Error, Result};
 pub(crate) struct Arguments {
     /// A project file, or one data file
     project: PathBuf,
-    /// The run's folder: twin/, model.twin, report.html, report.json, run.jsonl
+    /// The run's folder: twin/, model.twin, report.html, report.json, run.jsonl; with gan also losses.svg and losses.csv
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// autoregressive, interpolate, replicate or independent [default: the project's, else autoregressive]
+    /// autoregressive, gan, interpolate, replicate or independent [default: the project's, else autoregressive]
     #[arg(long)]
     method: Option<String>,
     /// Users (rows, for one table) of the twin [default: as many as were learned from]
@@ -88,6 +89,11 @@ fn summary(outcome: &RunOutcome, options: &RunOptions) -> Result<String> {
     );
     let out = options.out.display();
     line("files", format!("{out}/twin, {out}/model.twin, {out}/report.json, {out}/run.jsonl"));
+    let tables: Vec<&str> = report.training.iter().flatten().map(|curves| curves.table.as_str()).collect();
+    let pictures: Vec<String> = curve_files(&tables).iter().map(|name| format!("{out}/{name}")).collect();
+    if !pictures.is_empty() {
+        line("curves", pictures.join(", "));
+    }
     line("report", format!("{out}/report.html"));
     Ok(text)
 }

@@ -1,9 +1,10 @@
 //! `twinmart sample`: draw a twin from a model.
 
+use super::fit::target;
 use crate::screen::Screen;
 use std::path::PathBuf;
 use twinmart_synth::Model;
-use twinmart_tables::{Error, FileFormat, Result};
+use twinmart_tables::{Error, FileFormat, Result, Target};
 
 /// The format of a written table.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -25,7 +26,9 @@ impl From<Format> for FileFormat {
 
 /// Draw a twin: tables with the real column names, order and types
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  twinmart sample shop.twin --out twin --users 10000")]
+#[command(
+    after_help = "Examples:\n  twinmart sample shop.twin --out twin --users 10000\n\nRows that all have a value, from a model by the method gan: sample adult.twin --out rich.parquet --given income=>50K"
+)]
 pub(crate) struct Arguments {
     /// A model that `twinmart fit` wrote
     model: PathBuf,
@@ -38,6 +41,9 @@ pub(crate) struct Arguments {
     /// Users to draw, for a model of a project [default: as many as it was fitted on]
     #[arg(long, value_name = "N")]
     users: Option<u64>,
+    /// A value that all rows shall have, for models of one table by the method gan
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = target)]
+    given: Option<Target>,
     /// Format of the tables [default: by the file's name, else parquet]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
@@ -59,6 +65,7 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
         return Err(Error::usage("a twin of size 0 has nothing in it").remedy("give a number from 1 on").into());
     }
     let sampler = model.sampler(size, screen.seed(model.manifest().seed))?;
+    let sampler = arguments.given.as_ref().map_or(Ok(sampler.clone()), |given| sampler.given(given))?;
     let format = match arguments.format {
         Some(format) => format.into(),
         None if sampler.is_single_table() => FileFormat::of_path(&arguments.out)?,

@@ -172,8 +172,7 @@ fn unknown_methods_and_flags_are_usage_errors() {
     let out = dir.path().join("m.twin");
     let (project, to) = (project.to_str().unwrap(), out.to_str().unwrap());
     let fit = |method| twinmart(&["fit", project, "--out", to, "--method", method]);
-    refuse(fit("magic"), 2, &["magic", "autoregressive, interpolate, replicate, independent"], &out);
-    refuse(fit("gan"), 2, &["not part of this version"], &out);
+    refuse(fit("magic"), 2, &["magic", "autoregressive, gan, interpolate, replicate, independent"], &out);
     refuse(twinmart(&["fit", project, "--out", to, "--metod", "x"]), 2, &["--metod"], &out);
     let split = dir.path().join("split");
     refuse(

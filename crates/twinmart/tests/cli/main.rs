@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod gan;
 mod help;
 mod predict;
 mod repeatable;

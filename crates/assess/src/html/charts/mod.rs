@@ -2,9 +2,11 @@
 //!
 //! A drawing stretches with the page, so it holds shapes only and is stretched without regard to its proportions; every
 //! word stands beside it as HTML, where it keeps its size on a phone. Real data are filled, the twin is an outline,
-//! held-out real data are a dashed grey line: the three can be told apart without colour.
+//! held-out real data are a dashed grey line: the three can be told apart without colour. Curves of learning are the exception:
+//! they are also a file by themselves, so their words are in the drawing and it keeps its proportions.
 
 mod bars;
+mod curves;
 mod heat;
 mod histogram;
 mod lorenz;
@@ -12,6 +14,7 @@ mod scatter;
 mod tracks;
 
 pub(super) use bars::bars;
+pub(super) use curves::{curves, curves_alone};
 pub(super) use heat::heat;
 pub(super) use histogram::{histogram, hours_of_week};
 pub(super) use lorenz::lorenz;

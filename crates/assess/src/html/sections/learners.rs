@@ -1,10 +1,10 @@
 //! Does work done on the twin carry over? Learners trained on real rows and on twin rows, tested on real ones.
 
-use super::knobs;
+use super::{head, knobs, scroll};
 use crate::html::charts::{Domain, dumbbell};
 use crate::html::glossary::Glossary;
 use crate::html::markup::{Element, classed, element};
-use crate::report::{LearnerUtility, Report};
+use crate::report::{ClassScores, LearnerUtility, Report};
 
 /// The comparison of learners; nothing where there was no column to predict.
 pub(crate) fn learners(report: &Report, glossary: &Glossary) -> Option<Element> {
@@ -27,7 +27,31 @@ pub(crate) fn learners(report: &Report, glossary: &Glossary) -> Option<Element> 
                     .add(heads())
                     .extend(learners.iter().map(|(name, learner)| row(name, learner, glossary))),
             )
+            .extend(learners.iter().filter_map(|(name, learner)| classes(name, learner, glossary)))
     })
+}
+
+/// How well a learner tells the classes, by what it was trained on; nothing where it predicts a number.
+fn classes(name: &str, learner: &LearnerUtility, glossary: &Glossary) -> Option<Element> {
+    let classes = learner.classes.as_ref()?;
+    let trained = [("real", &classes.real), ("twin", &classes.synthetic), ("both", &classes.both)];
+    let terms = [("prediction_accuracy", "Accuracy"), ("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")];
+    let heads = terms.map(|(key, words)| glossary.term_as(key, words));
+    let table = element("table")
+        .add(head([element("span").text("Trained on")].into_iter().chain(heads)))
+        .add(element("tbody").extend(trained.map(|(side, scores)| class_row(side, scores, glossary))));
+    Some(scroll(&format!("Classes as {name} tells them"), table))
+}
+
+fn class_row(side: &str, scores: &ClassScores, glossary: &Glossary) -> Element {
+    let numbers = [
+        ("prediction_accuracy", scores.accuracy),
+        ("precision", scores.precision),
+        ("recall", scores.recall),
+        ("f1", scores.f1),
+    ];
+    let cell = |(key, x)| classed("td", "number").add(glossary.figure(key, Some(x)));
+    element("tr").add(element("th").set("scope", "row").text(side)).extend(numbers.map(cell))
 }
 
 fn heads() -> Element {

@@ -7,6 +7,7 @@ mod inputs;
 mod learners;
 mod privacy;
 mod recommenders;
+mod training;
 
 pub(super) use answers::answers;
 pub(super) use behaviour::behaviour;
@@ -15,6 +16,7 @@ pub(super) use inputs::inputs;
 pub(super) use learners::learners;
 pub(super) use privacy::privacy;
 pub(super) use recommenders::recommenders;
+pub(super) use training::training;
 
 use super::glossary::Glossary;
 use super::markup::{Element, classed, element};
