@@ -9,7 +9,7 @@
 //! Layers: Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019, §4.4; packs: Lin et al., "PacGAN", NeurIPS
 //! 2018; choices: Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017.
 
-use crate::features::Features;
+use crate::features::{Features, LARGEST};
 use crate::noise::mask;
 use crate::weights::{Layout, Linear, Matrix, Moments, Norm, Recurrent, Weights};
 use std::ops::Range;
@@ -49,7 +49,7 @@ pub(crate) struct Prior {
 /// Made rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Made {
-    /// `[rows, numbers]`, between -1 and 1; `None` where there are no numbers.
+    /// `[rows, numbers]`, between -4 and 4; `None` where there are no numbers.
     pub(crate) numbers: Option<Var>,
     /// `[rows, choices]`, without noise.
     pub(crate) scores: Var,
@@ -249,7 +249,7 @@ impl Generator {
             let mut column = vec![choice];
             if number.is_some() {
                 let number = graph.columns(out, 0..1);
-                let number = graph.tanh(number);
+                let number = bounded(graph, number);
                 column.insert(0, number);
                 numbers.push(number);
             }
@@ -268,7 +268,7 @@ impl Generator {
         let width = graph.shape(out)[1];
         let numbers = (self.numbers > 0).then(|| {
             let numbers = graph.columns(out, 0..self.numbers);
-            graph.tanh(numbers)
+            bounded(graph, numbers)
         });
         let scores = graph.columns(out, self.numbers..width);
         let choices = softened(graph, scores, gumbel, &self.spans);
@@ -283,6 +283,13 @@ fn normal_places(graph: &mut Graph, weights: &Weights, x: Var, norm: &Norm, mome
     let places = norm.of(graph, weights, places, moments);
     let places = graph.leaky(places, 0.0);
     graph.reshape(places, columns)
+}
+
+/// Numbers within what numbers of real rows are.
+fn bounded(graph: &mut Graph, x: Var) -> Var {
+    let x = graph.scale(x, 1.0 / LARGEST);
+    let x = graph.tanh(x);
+    graph.scale(x, LARGEST)
 }
 
 fn with_numbers(graph: &mut Graph, numbers: Option<Var>, choices: Var) -> Var {

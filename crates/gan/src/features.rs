@@ -2,7 +2,7 @@
 //!
 //! Every part of a column is a *block*. Categories, and numbers of few values, are a choice: one column for each leaf, one of
 //! which is 1. Other numbers are normalized by mode (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019,
-//! §4.2): a choice among the modes of a Gaussian mixture, and the place within the mode, a number between -1 and 1. A value
+//! §4.2): a choice among the modes of a Gaussian mixture, and the place within the mode, a number between -4 and 4. A value
 //! that many rows share (a zero, a cap), and "missing", is a choice of its own, without a place. All of it is made of the
 //! weights and positions of the leaves alone.
 
@@ -21,6 +21,8 @@ const LISTED: usize = 32;
 const MOST_CHOICES: usize = 512;
 /// A leaf of an ordered part with this share of the rows is a choice of its own.
 const SPIKE: f64 = 0.05;
+/// Numbers are told in deviations of their mode: as large as choices are, and at most this large.
+pub(crate) const LARGEST: f32 = 4.0;
 /// Numbers of modes that are tried for a part.
 const NUMBERS_OF_MODES: [usize; 6] = [1, 2, 3, 4, 6, 10];
 
@@ -233,7 +235,7 @@ impl Block {
             Encoded::Modes { position, cumulative, first } => {
                 let share = share() * cumulative[cumulative.len() - 1];
                 let mode = cumulative.partition_point(|c| *c <= share).min(cumulative.len() - 1);
-                (first + mode as u32, self.modes.normalized(mode, *position) as f32)
+                (first + mode as u32, LARGEST * self.modes.normalized(mode, *position) as f32)
             }
         }
     }
@@ -261,7 +263,7 @@ impl Block {
     /// The cell of a made number; `None` where the choice has no number.
     pub(crate) fn cell(&self, choice: usize, number: f32) -> Option<usize> {
         let Meaning::Mode(mode) = self.meanings[choice] else { return None };
-        Some(self.nearest(self.modes.position(mode, f64::from(number))))
+        Some(self.nearest(self.modes.position(mode, f64::from(number / LARGEST))))
     }
 
     fn decode(&self, choice: usize, number: f32, made: &[f32], stream: &mut Stream) -> u32 {
@@ -269,7 +271,7 @@ impl Block {
             Meaning::Leaf(leaf) => *leaf,
             Meaning::Group(leaves) => weighted(leaves, stream),
             Meaning::Mode(mode) => {
-                let cell = self.nearest(self.modes.position(*mode, f64::from(number)));
+                let cell = self.nearest(self.modes.position(*mode, f64::from(number / LARGEST)));
                 self.cells[self.moved(cell, made, stream)].1
             }
         }
@@ -387,7 +389,7 @@ mod tests {
                 let mut written = Vec::new();
                 features.write(&rows, row, &mut written);
                 prop_assert_eq!(written.len(), features.width());
-                prop_assert!(written.iter().all(|x| x.abs() <= 1.0));
+                prop_assert!(written.iter().all(|x| x.abs() <= LARGEST));
                 let (numbers, scores) = written.split_at(features.numbers);
                 let back = features.decode((numbers, scores), &Calibration::none(&features), &mut stream);
                 prop_assert_eq!(back[0], leaves[0][row]);

@@ -15,7 +15,7 @@ use twinmart_tables::Loss;
 /// Weight of the penalty between real and made examples.
 const LAMBDA: f32 = 10.0;
 /// Weight of the penalty at real examples.
-const GAMMA: f32 = 1.0;
+const GAMMA: f32 = 0.1;
 
 /// The discriminator's loss from its answers on real and made examples, `[n, 1]` each: one number.
 pub(crate) fn of_discriminator(graph: &mut Graph, loss: Loss, real: Var, made: Var) -> Var {
@@ -134,7 +134,7 @@ mod tests {
         // Gradients of lengths 5 and 1.
         let x = [3.0, 4.0, 0.6, 0.8];
         assert!((penalty_of(Loss::WganGp, &x) - 10.0 * (16.0 + 0.0) / 2.0).abs() < 1e-4);
-        assert!((penalty_of(Loss::R1, &x) - 0.5 * (25.0 + 1.0) / 2.0).abs() < 1e-4);
+        assert!((penalty_of(Loss::R1, &x) - 0.05 * (25.0 + 1.0) / 2.0).abs() < 1e-4);
         assert_eq!(penalty_of(Loss::Original, &x), 0.0);
     }
 }

@@ -18,6 +18,10 @@ use twinmart_tables::{Checkpoint, Digest, DrawFamily, Draws, Error, Progress, Re
 const EPOCHS: u64 = 300;
 /// Epochs without a better generator after which learning ends, unless the user wants a number of epochs.
 const PATIENCE: u64 = 60;
+/// Share of a run after which steps become smaller, and what is left of them at its end: two networks that learn from each other
+/// go round each other, and come to rest only where both slow down.
+const FULL_STEPS: f32 = 0.5;
+const LAST_STEPS: f32 = 0.05;
 /// Epochs of next to no variety, one after the other, after which a run counts as collapsed.
 const COLLAPSED: usize = 10;
 
@@ -30,6 +34,19 @@ pub(crate) struct Course {
     pub(crate) critic_steps: usize,
     /// Whether the running mean of the generator's weights is what counts.
     pub(crate) average: bool,
+}
+
+impl Course {
+    /// Epochs at most.
+    fn most(self) -> u64 {
+        if self.epochs == 0 { EPOCHS } else { self.epochs }
+    }
+}
+
+/// The size of steps at a share of the run, relative to the first.
+fn size_of_steps(share: f32) -> f32 {
+    let late = ((share - FULL_STEPS) / (1.0 - FULL_STEPS)).clamp(0.0, 1.0);
+    1.0 - late * (1.0 - LAST_STEPS)
 }
 
 /// All randomness of a run, when it ends at the latest, and who hears of it.
@@ -105,7 +122,7 @@ pub(crate) fn train(game: &dyn Game, course: Course, fitting: &Fitting) -> Resul
     let mut checkpoint = fitting.progress.checkpoint(game.name(), || run_of(game, course, fitting));
     let mut state = State::resume(&mut checkpoint, game, fitting);
     let deadline = checkpoint.deadline(fitting.deadline);
-    let most = if course.epochs == 0 { EPOCHS } else { course.epochs };
+    let most = course.most();
     let title = format!("{}: generator against discriminator", fitting.table);
     let task = fitting.progress.start(&title, Some(most * game.batches() * game.batch()), "rows");
     task.advance((state.log.epochs.len() as u64 * game.batches() + state.batch) * game.batch())?;
@@ -191,7 +208,9 @@ impl State {
 
     /// The steps of one batch; false where a number is no longer finite.
     fn step(&mut self, game: &dyn Game, course: Course, stream: &mut Stream) -> bool {
-        let [of_generator, of_discriminator] = game.rates();
+        let reached = self.log.epochs.len() as f32 + self.batch as f32 / game.batches() as f32;
+        let size = size_of_steps(reached / course.most() as f32);
+        let [of_generator, of_discriminator] = game.rates().map(|rate| rate * size);
         let rates =
             |rate: f32, average: f32| Rates { rate, decay: 0.0, average, longest: f32::MAX, memory: [0.5, 0.9] };
         let mut loss = 0.0;

@@ -9,9 +9,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// Numbers that one task makes.
-const PIECE: usize = 1 << 14;
+const PIECE: usize = 1 << 15;
 /// Multiplications that one task does, at least.
-const HEAVY: usize = 1 << 19;
+const HEAVY: usize = 1 << 21;
 
 /// Numbers that a thread keeps of graphs that are gone, at most.
 const KEPT: usize = 1 << 26;

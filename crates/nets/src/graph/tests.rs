@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn threads_change_no_bit(rows in 60usize..300, inner in 60usize..300, columns in 60usize..300) {
+    fn threads_change_no_bit(rows in 100usize..400, inner in 100usize..400, columns in 100usize..400) {
         let product = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
