@@ -87,7 +87,7 @@ impl Sampler {
             }
             _ => {
                 return Err(Error::usage("values can be asked for in models of one table")
-                    .value(&String::from(given.clone()))
+                    .value(String::from(given.clone()))
                     .remedy("fit one plain table with the method gan")
                     .into());
             }

@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn settings_of_networks_have_ranges_where_networks_are_learned() {
-        let ends: [(&str, fn(&mut Project, usize), [usize; 2]); 3] = [
+        type Change = fn(&mut Project, usize);
+        let ends: [(&str, Change, [usize; 2]); 3] = [
             ("pack", |p, n| p.synthesis.pack = n, [1, 32]),
             ("critic_steps", |p, n| p.synthesis.critic_steps = n, [1, 20]),
             ("batch", |p, n| p.synthesis.batch = n, [10, 100_000]),
