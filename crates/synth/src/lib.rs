@@ -6,8 +6,8 @@
 //! [`write_twin`] draws all of them into files, [`Sampler::batches`] streams one table, [`Model::sample`] is one table in one
 //! batch. [`Model::complete`] fills the gaps of given rows, [`Model::predict`] says what comes next in somebody's history.
 //!
-//! Four methods: `autoregressive` learns every column given those before it, and histories event by event; `interpolate`
-//! makes rows between neighbours (SMOTE, SMOTE-NC, Borderline-SMOTE) or any two rows (mixup) and users between similar users
+//! Five methods: `autoregressive` learns every column given those before it, and histories event by event; `gan` learns a
+//! generator against a discriminator, of rows and of histories; `interpolate` makes rows between neighbours (SMOTE, SMOTE-NC, Borderline-SMOTE) or any two rows (mixup) and users between similar users
 //! (crossover), `replicate` draws training rows again, `independent` draws every column by itself. Models of `interpolate`
 //! and `replicate` are made of training rows, and say so.
 
