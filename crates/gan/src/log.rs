@@ -44,7 +44,8 @@ pub struct Epoch {
     /// The discriminator on held-out real examples (positive) and as many made ones. A critic has no threshold: its answers
     /// are held against the middle of its mean answers on other real and made examples.
     pub discriminator: Scores,
-    /// How unlike made and held-out real examples are: see [`crate::watch`].
+    /// How unlike made and held-out real examples are: the mean total variation distance of pairs of
+    /// parts once single parts agree (rows), or the mean Kolmogorov-Smirnov distance of what windows are in short (histories).
     pub two_sample: f64,
 }
 

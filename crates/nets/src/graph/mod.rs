@@ -10,7 +10,7 @@
 //! Everything is a matrix `[rows, columns]`. A [`Graph`] remembers how each matrix was made; [`Graph::gradients`] walks back
 //! and writes the gradient down as further operations (reverse accumulation, Griewank & Walther, "Evaluating derivatives",
 //! 2008, ch. 3), so a penalty on a gradient is differentiated like everything else. Each operation's way back is in
-//! [`back`], its loop over numbers in [`kernels`]. Work is split by the shape of the result alone: the same bits on any number
+//! `back`, its loop over numbers in `kernels`. Work is split by the shape of the result alone: the same bits on any number
 //! of threads.
 
 mod back;

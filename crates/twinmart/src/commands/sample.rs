@@ -65,7 +65,10 @@ pub(crate) fn run(arguments: Arguments, screen: &Screen) -> Result<()> {
         return Err(Error::usage("a twin of size 0 has nothing in it").remedy("give a number from 1 on").into());
     }
     let sampler = model.sampler(size, screen.seed(model.manifest().seed))?;
-    let sampler = arguments.given.as_ref().map_or(Ok(sampler.clone()), |given| sampler.given(given))?;
+    let sampler = match &arguments.given {
+        Some(given) => sampler.given(given)?,
+        None => sampler,
+    };
     let format = match arguments.format {
         Some(format) => format.into(),
         None if sampler.is_single_table() => FileFormat::of_path(&arguments.out)?,
