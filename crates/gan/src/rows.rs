@@ -97,8 +97,8 @@ pub struct Stored {
 
 impl RowGan {
     /// Learns rows. `parts` are the parts of the table's columns, `leaves` is `[parts][rows]`, `subjects` names the person
-    /// behind each row: a tenth of the people are held out (of small tables up to a
-    /// fifth), to see how like them made rows are.
+    /// behind each row: a tenth of the people are held out (of small tables up to a fifth), to see how like them made rows
+    /// are.
     ///
     /// # Errors
     /// [`twinmart_tables::Error::Interrupted`] once the user asked to stop; a data error where learning diverges or collapses.
@@ -111,7 +111,11 @@ impl RowGan {
     ) -> Result<RowGan> {
         let mut gan = RowGan::of(parts, settings.body);
         let (Some(generator), rows) = (gan.generator.clone(), subjects.len()) else { return Ok(gan) };
-        let (train_rows, held_rows) = held_out(subjects, fitting.draws, &fitting.table);
+        let (mut train_rows, held_rows) = held_out(subjects, fitting.draws, &fitting.table);
+        // The rows of very few people: all of these may have been drawn.
+        if train_rows.is_empty() {
+            train_rows.clone_from(&held_rows);
+        }
         let part = |rows: &[usize]| -> Vec<Vec<u32>> {
             leaves.iter().map(|leaves| rows.iter().map(|row| leaves[*row]).collect()).collect()
         };

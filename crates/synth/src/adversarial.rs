@@ -62,7 +62,7 @@ impl Adversarial {
         let progress = progress.of_table(&spec.name);
         let fitting = Fitting { draws, deadline: Some(deadline), progress, table: spec.name.clone() };
         let gan = RowGan::fit(&encoding.leaves(), &leaves, &subjects, settings(manifest, epochs), &fitting)?;
-        if gan.is_unfinished() && manifest.settings.steps == 0 {
+        if gan.is_unfinished() {
             warn_of_time(&fitting.progress, &spec.name, manifest.settings.max_minutes, gan.log());
         }
         Ok(Adversarial { encoding, gan })
@@ -181,11 +181,12 @@ impl Adversarial {
     }
 }
 
-/// Says that learning was cut short.
+/// Says that learning was cut short. A course of so many epochs is another one: its steps become smaller towards its own end.
 pub(crate) fn warn_of_time(progress: &Progress, table: &str, minutes: f64, log: &Log) {
     let epochs = log.epochs.len();
     progress.warn(&format!(
-        "{table}: learning was stopped by max_minutes = {minutes} after {epochs} epochs; --epochs {epochs} repeats this model exactly"
+        "{table}: learning was stopped by max_minutes = {minutes} after {epochs} epochs; give more minutes, or plan as many epochs \
+         as there is time for (--epochs {epochs}): a planned course ends with smaller steps, and is the same whenever it is repeated"
     ));
 }
 

@@ -86,7 +86,7 @@ impl AdversarialHistories {
         let fitting = Fitting { draws, deadline: Some(began + left), progress, table: events.name.clone() };
         let settings = settings(manifest, manifest.settings.steps);
         let histories = HistoryGan::fit(&sequences, items.rows(), (&summary, &profiles), settings, &fitting)?;
-        if histories.is_unfinished() && manifest.settings.steps == 0 {
+        if histories.is_unfinished() {
             crate::adversarial::warn_of_time(&fitting.progress, &events.name, minutes, histories.log());
         }
         Ok(AdversarialHistories { users: model, schema, plans: Plans::of(&summary), histories, details, actions })

@@ -28,7 +28,7 @@ pub(super) const TOLD: usize = 3;
 /// Kinds of gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Within a session, and between sessions of one day: a class of seconds.
+    /// Within a session: a class of seconds.
     Within,
     /// To a new session: a class of seconds on the same day, or of days.
     Between,

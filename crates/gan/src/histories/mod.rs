@@ -106,6 +106,7 @@ impl Structure {
     fn is_sound(&self) -> bool {
         self.coding.is_sound()
             && self.form.is_sound()
+            && self.groups > 0
             && self.tastes.is_sound(self.groups, self.form.tastes)
             && (1..=VECTOR).contains(&self.vector)
             && (1..=MOST_EVENTS_OF_CELL).contains(&self.events)

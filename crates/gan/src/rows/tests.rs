@@ -273,6 +273,17 @@ fn threads_and_neighbours_change_no_bit() {
 }
 
 #[test]
+fn rows_of_one_person_are_learned_whether_or_not_they_are_held_out() {
+    let planted = planted(120, 0.7);
+    for seed in 0..12 {
+        let fitting = Fitting { draws: Draws::new(seed), ..fitting(Progress::silent()) };
+        let settings = settings(Body::Mlp, Loss::R1, 1);
+        let gan = RowGan::fit(&planted.parts, &planted.leaves, &[7; 120], settings, &fitting).unwrap();
+        assert_eq!(drawn(&gan, 10)[0].len(), 10);
+    }
+}
+
+#[test]
 fn what_is_stored_draws_the_same() {
     let planted = planted(1_000, 0.7);
     let gan = fit(&planted, settings(Body::Cnn, Loss::R1, 2));
