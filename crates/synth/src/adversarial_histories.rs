@@ -13,18 +13,16 @@ use crate::behaviour::Layout;
 use crate::container::{Entries, not_a_model};
 use crate::density::{from_bytes, to_bytes};
 use crate::details::Details;
-use crate::encoded::RowEncoding;
 use crate::independent::{from_json, to_json};
-use crate::learned::{Drawn, fields_of, profiles_of, users_spec, whole};
-use crate::learned_events::{Actions, DrawnEvents, event_columns, sequences_of};
+use crate::learned::{Drawn, Planned, Prepared, fields_of, profiles_of, users_spec};
+use crate::learned_events::{Actions, DrawnEvents, event_columns};
 use crate::manifest::Manifest;
-use crate::plans::{PLAN, Plans};
+use crate::plans::Plans;
 use crate::sessions::Sessions;
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use std::time::{Duration, Instant};
-use twinmart_events::{Care, Plan, Summary};
+use twinmart_events::Care;
 use twinmart_gan::Fitting;
 use twinmart_gan::histories::HistoryGan;
 use twinmart_gan::log::Log;
@@ -59,19 +57,10 @@ impl AdversarialHistories {
         progress: &Progress,
     ) -> Result<AdversarialHistories> {
         let (began, regained) = (Instant::now(), progress.regained());
-        let (users, items, events) = shop.behaviour()?;
-        let actions = Actions::of(events, sessions, manifest, layout)?;
-        let sequences = sequences_of(sessions, events, actions.as_ref())?;
+        let (_, items, events) = shop.behaviour()?;
         let draws = Draws::new(manifest.seed);
-        let summary = Summary::of(&sequences, items.rows(), Care::default(), draws, progress)?;
-        let action = actions.as_ref().map(|a| a.column);
-        let learned = Details::fit(events, sessions, &sequences, items.rows(), manifest, (layout, action), progress)?;
-        let (details, usual) = learned.map_or((None, Vec::new()), |(details, usual)| (Some(details), usual));
-
-        let columns: Vec<ArrayRef> = Plans::columns(&summary).into_iter().chain(usual).collect();
-        let (spec, schema) = users_spec(&manifest.tables[layout.users], &users.schema, details.as_ref());
-        let rows = concat_batches(&users.schema, &users.batches)?;
-        let rows = RecordBatch::try_new(schema.clone(), rows.columns().iter().cloned().chain(columns).collect())?;
+        let Prepared { actions, sequences, summary, details, spec, schema, rows } =
+            Prepared::of(shop, sessions, manifest, layout, Care::default(), progress)?;
         let people: Vec<u64> = (0..rows.num_rows() as u64).collect();
         let minutes = manifest.settings.max_minutes;
         let effort = (OF_PROFILES * minutes, manifest.settings.steps);
@@ -143,19 +132,13 @@ impl AdversarialHistories {
 
     /// New users with their events, one for each stream.
     pub(crate) fn draw(&self, streams: &mut [Stream]) -> Result<Drawn> {
-        let encoding: &RowEncoding = self.users.encoding();
+        let encoding = self.users.encoding();
         let codes = self.users.draw_codes(streams);
-        let mut columns = encoding.decode(&codes, streams, &self.schema)?;
-        let own = columns.len() - PLAN.len() - self.details.as_ref().map_or(0, Details::usual);
-        let plan: Vec<Int64Array> = columns.split_off(own).iter().map(whole).collect();
-        let fields = fields_of(&encoding.sub_columns(), own);
-        let of_user = |(user, stream): (usize, &mut Stream)| {
-            let profile = fields.iter().map(|(sub, _)| Some(codes[*sub][user] as usize)).collect();
-            Plan { profile, ..self.plans.plan(&plan, user, stream) }
-        };
-        let plans: Vec<Plan> = streams.iter_mut().enumerate().map(of_user).collect();
-        let events = self.histories.draw(&plans, streams);
-        Ok(Drawn { users: columns, events: DrawnEvents { events, usual: plan[PLAN.len()..].to_vec() } })
+        let columns = encoding.decode(&codes, streams, &self.schema)?;
+        let told = (&codes[..], &encoding.sub_columns()[..]);
+        let planned = Planned::of(columns, told, &self.plans, self.details.as_ref(), streams);
+        let events = self.histories.draw(&planned.plans, streams);
+        Ok(Drawn { users: planned.users, events: DrawnEvents { events, usual: planned.usual } })
     }
 
     /// The columns of drawn events that are neither keys nor times, and nulls for those.

@@ -24,7 +24,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use twinmart_encode::codes::{Codes, SubColumn};
-use twinmart_events::{Care, EventModel, Fitting, Plan, Profiles, Shape, Summary};
+use twinmart_events::{Care, EventModel, Fitting, Plan, Profiles, Sequences, Shape, Summary};
 use twinmart_tables::{ColumnKind, Draws, Preset, Progress, Result, Shop, Stream};
 
 const PLANS: &str = "behaviour/plans.json";
@@ -58,20 +58,11 @@ impl Learned {
         progress: &Progress,
     ) -> Result<Learned> {
         let (began, regained) = (Instant::now(), progress.regained());
-        let (users, items, events) = shop.behaviour()?;
-        let actions = Actions::of(events, sessions, manifest, layout)?;
-        let sequences = sequences_of(sessions, events, actions.as_ref())?;
+        let (_, items, events) = shop.behaviour()?;
         let draws = Draws::new(manifest.seed);
         let care = Care::default();
-        let summary = Summary::of(&sequences, items.rows(), care, draws, progress)?;
-        let action = actions.as_ref().map(|a| a.column);
-        let learned = Details::fit(events, sessions, &sequences, items.rows(), manifest, (layout, action), progress)?;
-        let (details, usual) = learned.map_or((None, Vec::new()), |(details, usual)| (Some(details), usual));
-
-        let columns: Vec<ArrayRef> = Plans::columns(&summary).into_iter().chain(usual).collect();
-        let (spec, schema) = users_spec(&manifest.tables[layout.users], &users.schema, details.as_ref());
-        let rows = concat_batches(&users.schema, &users.batches)?;
-        let rows = RecordBatch::try_new(schema.clone(), rows.columns().iter().cloned().chain(columns).collect())?;
+        let Prepared { actions, sequences, summary, details, spec, schema, rows } =
+            Prepared::of(shop, sessions, manifest, layout, care, progress)?;
         let people: Vec<u64> = (0..rows.num_rows() as u64).collect();
         let model = Autoregressive::fit(&rows, &people, &spec, manifest, Effort::beside_histories(manifest), progress)?;
         let own = manifest.tables[layout.users].columns.len();
@@ -128,20 +119,79 @@ impl Learned {
     /// New users with their events, one for each stream.
     pub(crate) fn draw(&self, streams: &mut [Stream]) -> Result<Drawn> {
         let codes = self.users.draw_codes(streams);
-        let mut columns = self.users.decode(&codes, streams, &self.schema)?;
-        let own = columns.len() - PLAN.len() - self.events.details.as_ref().map_or(0, Details::usual);
+        let columns = self.users.decode(&codes, streams, &self.schema)?;
+        let told = (&codes[..], &self.users.sub_columns()[..]);
+        let planned = Planned::of(columns, told, &self.plans, self.events.details.as_ref(), streams);
+        let events = self.events.histories.draw(&planned.plans, streams);
+        Ok(Drawn { users: planned.users, events: DrawnEvents { events, usual: planned.usual } })
+    }
+}
+
+/// What models of users and events are learned from: histories in short, and users' rows with the columns of their plans.
+pub(crate) struct Prepared {
+    pub(crate) actions: Option<Actions>,
+    pub(crate) sequences: Sequences,
+    pub(crate) summary: Summary,
+    pub(crate) details: Option<Details>,
+    /// The users' table with the columns of plans.
+    pub(crate) spec: TableSpec,
+    pub(crate) schema: SchemaRef,
+    pub(crate) rows: RecordBatch,
+}
+
+impl Prepared {
+    /// Prepares a shop; learns what is usual of the other columns of events on the way.
+    pub(crate) fn of(
+        shop: &Shop,
+        sessions: &Sessions,
+        manifest: &Manifest,
+        layout: Layout,
+        care: Care,
+        progress: &Progress,
+    ) -> Result<Prepared> {
+        let (users, items, events) = shop.behaviour()?;
+        let actions = Actions::of(events, sessions, manifest, layout)?;
+        let sequences = sequences_of(sessions, events, actions.as_ref())?;
+        let summary = Summary::of(&sequences, items.rows(), care, Draws::new(manifest.seed), progress)?;
+        let action = actions.as_ref().map(|a| a.column);
+        let learned = Details::fit(events, sessions, &sequences, items.rows(), manifest, (layout, action), progress)?;
+        let (details, usual) = learned.map_or((None, Vec::new()), |(details, usual)| (Some(details), usual));
+        let columns: Vec<ArrayRef> = Plans::columns(&summary).into_iter().chain(usual).collect();
+        let (spec, schema) = users_spec(&manifest.tables[layout.users], &users.schema, details.as_ref());
+        let rows = concat_batches(&users.schema, &users.batches)?;
+        let rows = RecordBatch::try_new(schema.clone(), rows.columns().iter().cloned().chain(columns).collect())?;
+        Ok(Prepared { actions, sequences, summary, details, spec, schema, rows })
+    }
+}
+
+/// Drawn users and the plans of their histories.
+pub(crate) struct Planned {
+    /// The users' own columns.
+    pub(crate) users: Vec<ArrayRef>,
+    pub(crate) plans: Vec<Plan>,
+    /// `[details][users]` what is usual of each.
+    pub(crate) usual: Vec<Int64Array>,
+}
+
+impl Planned {
+    /// Parts drawn `columns`, which are the users' own and those of their plans; codes `[sub_columns][users]` say what histories
+    /// are told of users.
+    pub(crate) fn of(
+        mut columns: Vec<ArrayRef>,
+        (codes, sub_columns): (&[Vec<u32>], &[SubColumn]),
+        plans: &Plans,
+        details: Option<&Details>,
+        streams: &mut [Stream],
+    ) -> Planned {
+        let own = columns.len() - PLAN.len() - details.map_or(0, Details::usual);
         let plan: Vec<Int64Array> = columns.split_off(own).iter().map(whole).collect();
-        let fields = fields(&self.users, own);
-        let plans: Vec<Plan> = streams
-            .iter_mut()
-            .enumerate()
-            .map(|(user, stream)| {
-                let profile = fields.iter().map(|(sub, _)| Some(codes[*sub][user] as usize)).collect();
-                Plan { profile, ..self.plans.plan(&plan, user, stream) }
-            })
-            .collect();
-        let events = self.events.histories.draw(&plans, streams);
-        Ok(Drawn { users: columns, events: DrawnEvents { events, usual: plan[PLAN.len()..].to_vec() } })
+        let fields = fields_of(sub_columns, own);
+        let of_user = |(user, stream): (usize, &mut Stream)| {
+            let profile = fields.iter().map(|(sub, _)| Some(codes[*sub][user] as usize)).collect();
+            Plan { profile, ..plans.plan(&plan, user, stream) }
+        };
+        let plans = streams.iter_mut().enumerate().map(of_user).collect();
+        Planned { users: columns, plans, usual: plan[PLAN.len()..].to_vec() }
     }
 }
 
@@ -155,7 +205,7 @@ pub(crate) fn shape_of(preset: Preset) -> Shape {
 }
 
 /// Whole numbers in `i64`.
-pub(crate) fn whole(column: &ArrayRef) -> Int64Array {
+fn whole(column: &ArrayRef) -> Int64Array {
     column.as_primitive::<Int64Type>().clone()
 }
 
