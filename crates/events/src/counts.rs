@@ -6,9 +6,12 @@
 
 use crate::likeness::Likeness;
 use crate::sequences::Sequences;
+use rand::RngCore;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use twinmart_privacy::PersonThreshold;
+use twinmart_tables::Draws;
 
 /// Added to the people of an item, so that items of few people say little.
 const DOUBT: f32 = 3.0;
@@ -31,12 +34,15 @@ pub(crate) struct Reach {
     pub(crate) across: bool,
 }
 
+/// Pairs of sessions.
+pub(crate) const SESSION: Reach = Reach { lags: 60, ordered: false, across: false };
+
 /// Pairs of people's whole histories.
 pub(crate) const ACROSS: Reach = Reach { lags: 150, ordered: false, across: true };
 
 /// For each item, the items that go with it and how strongly: compressed rows.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Companions {
+pub struct Companions {
     offsets: Vec<u32>,
     item: Vec<u32>,
     share: Vec<f32>,
@@ -66,6 +72,24 @@ impl Parts<'_> {
 const PART_BITS: u32 = 3;
 
 impl Companions {
+    /// Items that people have in one session.
+    pub fn of_sessions(sequences: &Sequences, items: usize, draws: Draws) -> Companions {
+        Companions::of_all(sequences, items, SESSION, draws)
+    }
+
+    /// Items that people have at any time, more often than chance brings.
+    pub fn of_histories(sequences: &Sequences, items: usize, draws: Draws) -> Companions {
+        Companions::of_all(sequences, items, ACROSS, draws)
+    }
+
+    /// Companions of pairs that as many people share as a value needs.
+    fn of_all(sequences: &Sequences, items: usize, reach: Reach, draws: Draws) -> Companions {
+        let threshold = PersonThreshold::draw(draws.stream("events.threshold").next_u64());
+        let (of_user, sets) = (vec![0; sequences.users()], [vec![true]]);
+        let parts = Parts { of_user: &of_user, sets: &sets, weight: 1.0 };
+        Companions::of(sequences, items, reach, parts, &|people| threshold.allows(people)).swap_remove(0)
+    }
+
     /// Counts pairs, for each set of people.
     pub(crate) fn of(
         sequences: &Sequences,
@@ -132,13 +156,13 @@ impl Companions {
     }
 
     /// Items that go with `item`, ascending, and their shares.
-    pub(crate) fn of_item(&self, item: u32) -> (&[u32], &[f32]) {
+    pub fn of_item(&self, item: u32) -> (&[u32], &[f32]) {
         let range = self.offsets[item as usize] as usize..self.offsets[item as usize + 1] as usize;
         (&self.item[range.clone()], &self.share[range])
     }
 
     /// With at most `most` companions of each item: the strongest, of equal ones the first.
-    pub(crate) fn strongest(self, most: usize) -> Companions {
+    pub fn strongest(self, most: usize) -> Companions {
         let (mut offsets, mut item, mut share) = (vec![0], Vec::new(), Vec::new());
         for from in 0..self.offsets.len() as u32 - 1 {
             let (items, shares) = self.of_item(from);
@@ -156,14 +180,14 @@ impl Companions {
     }
 
     /// Adds everything to lists of numbers.
-    pub(crate) fn store(&self, numbers: &mut Vec<f32>, places: &mut Vec<u32>) {
+    pub fn store(&self, numbers: &mut Vec<f32>, places: &mut Vec<u32>) {
         places.extend(&self.offsets);
         places.extend(&self.item);
         numbers.extend(&self.share);
     }
 
     /// Takes what [`Companions::store`] stored from the fronts of lists; `None` where it is not sound.
-    pub(crate) fn restore(numbers: &mut &[f32], places: &mut &[u32], items: usize) -> Option<Companions> {
+    pub fn restore(numbers: &mut &[f32], places: &mut &[u32], items: usize) -> Option<Companions> {
         let (offsets, rest) = places.split_at_checked(items + 1)?;
         let (item, rest) = rest.split_at_checked(*offsets.last()? as usize)?;
         let (share, others) = numbers.split_at_checked(item.len())?;

@@ -35,6 +35,7 @@ mod telling;
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SECOND_CLASSES, second_class};
 pub use cost::Cost;
+pub use counts::Companions;
 pub use draw::{NewEvent, Plan};
 pub use learn::{Care, Fitting};
 pub use model::{EventModel, Profiles, Structure};

@@ -21,7 +21,7 @@ use twinmart_nets::vectorized;
 pub(crate) const REACHES: [Reach; 4] = [
     Reach { lags: 1, ordered: true, across: false },
     Reach { lags: 5, ordered: false, across: false },
-    Reach { lags: 60, ordered: false, across: false },
+    counts::SESSION,
     counts::ACROSS,
 ];
 

@@ -9,6 +9,7 @@
 //! Layers: Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019, §4.4; packs: Lin et al., "PacGAN", NeurIPS
 //! 2018; choices: Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017.
 
+use crate::conditions::Asked;
 use crate::features::{Features, LARGEST};
 use crate::noise::mask;
 use crate::weights::{Layout, Linear, Matrix, Moments, Norm, Recurrent, Weights};
@@ -36,12 +37,11 @@ const PLACES: usize = 16;
 const CHANNELS: usize = 32;
 
 /// Random numbers that rows are made of, and what is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Prior {
     /// `[rows, NOISE]`
     pub(crate) noise: Var,
-    /// `[rows, columns of a condition]`
-    pub(crate) condition: Option<Var>,
+    pub(crate) asked: Option<Asked>,
     /// `[rows, choices]`
     pub(crate) gumbel: Var,
 }
@@ -60,46 +60,46 @@ pub(crate) struct Made {
 /// Choices among many as few numbers.
 #[derive(Debug, Clone)]
 struct Compact {
-    pieces: Vec<Piece>,
+    pieces: Vec<Columns>,
     width: usize,
 }
 
 #[derive(Debug, Clone)]
-enum Piece {
+enum Columns {
     Kept(Range<usize>),
     Embedded(Range<usize>, Matrix),
 }
 
 impl Compact {
-    /// For columns that follow each other, `kept` ones first.
+    /// For columns that follow each other, `kept` ones first, then choices.
     fn new(layout: &mut Layout, kept: usize, choices: impl Iterator<Item = usize>) -> Compact {
         let (mut pieces, mut start, mut at, mut width) = (Vec::new(), 0, kept, 0);
         for count in choices {
             if count > LISTED {
                 if at > start {
-                    pieces.push(Piece::Kept(start..at));
+                    pieces.push(Columns::Kept(start..at));
                     width += at - start;
                 }
-                pieces.push(Piece::Embedded(at..at + count, layout.matrix(count, EMBEDDED)));
+                pieces.push(Columns::Embedded(at..at + count, layout.matrix(count, EMBEDDED)));
                 width += EMBEDDED;
                 start = at + count;
             }
             at += count;
         }
         if at > start {
-            pieces.push(Piece::Kept(start..at));
+            pieces.push(Columns::Kept(start..at));
             width += at - start;
         }
         Compact { pieces, width }
     }
 
     fn of(&self, graph: &mut Graph, weights: &Weights, x: Var) -> Var {
-        if let [Piece::Kept(_)] = self.pieces[..] {
+        if let [Columns::Kept(_)] = self.pieces[..] {
             return x;
         }
-        let one = |piece: &Piece, graph: &mut Graph| match piece {
-            Piece::Kept(columns) => graph.columns(x, columns.clone()),
-            Piece::Embedded(columns, matrix) => {
+        let one = |piece: &Columns, graph: &mut Graph| match piece {
+            Columns::Kept(columns) => graph.columns(x, columns.clone()),
+            Columns::Embedded(columns, matrix) => {
                 let choice = graph.columns(x, columns.clone());
                 graph.product(choice, weights.of(*matrix))
             }
@@ -109,14 +109,51 @@ impl Compact {
     }
 }
 
-/// The choices that a condition has columns for, by block.
-pub(crate) type AskedChoices = [usize];
+/// A layer of several inputs that is told what is asked beside these: a row of weights for each place of [`Asked`].
+#[derive(Debug, Clone)]
+struct ToldLayer {
+    weights: Vec<Matrix>,
+    bias: Matrix,
+    asked: Option<Matrix>,
+}
+
+impl ToldLayer {
+    fn new(layout: &mut Layout, inputs: &[usize], asked: usize, outputs: usize) -> ToldLayer {
+        let all = inputs.iter().sum();
+        ToldLayer {
+            weights: inputs.iter().map(|width| layout.part(*width, outputs, all)).collect(),
+            bias: layout.row(outputs, 0.0),
+            asked: (asked > 0).then(|| layout.part(asked, outputs, all)),
+        }
+    }
+
+    fn of(&self, graph: &mut Graph, weights: &Weights, inputs: &[Var], asked: Option<&Asked>) -> Var {
+        let products: Vec<(Var, Var)> = inputs.iter().zip(&self.weights).map(|(x, w)| (*x, weights.of(*w))).collect();
+        let y = graph.linear_of(&products, weights.of(self.bias));
+        match self.asked.zip(asked) {
+            Some((matrix, asked)) => {
+                let told = of_asked(graph, weights, matrix, asked, graph.shape(y)[0]);
+                graph.add(y, told)
+            }
+            None => y,
+        }
+    }
+}
+
+/// The rows of weights at the places of what is asked, `[rows, outputs]`, added up where several places belong to a row.
+fn of_asked(graph: &mut Graph, weights: &Weights, matrix: Matrix, asked: &Asked, rows: usize) -> Var {
+    let told = graph.take(weights.of(matrix), asked);
+    let of_row = asked.len() / rows;
+    match of_row {
+        1 => told,
+        _ => graph.scatter(told, &(0..asked.len()).map(|at| (at / of_row) as u32).collect(), rows),
+    }
+}
 
 /// Makes rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
     pub(crate) layout: Layout,
-    asked: Option<Compact>,
     body: GeneratorBody,
     numbers: usize,
     spans: Spans,
@@ -126,37 +163,36 @@ pub(crate) struct Generator {
 
 #[derive(Debug, Clone)]
 enum GeneratorBody {
-    Mlp { layers: Vec<(Linear, Norm)>, head: Linear },
-    Cnn { start: Linear, grow: (Matrix, Norm), mix: (Matrix, Norm), head: Linear },
-    Rnn { start: Linear, context: Linear, unit: Recurrent, heads: Vec<(Linear, Linear)> },
+    Mlp { layers: Vec<(ToldLayer, Norm)>, head: ToldLayer },
+    Cnn { start: ToldLayer, grow: (Matrix, Norm), mix: (Matrix, Norm), head: ToldLayer },
+    Rnn { start: ToldLayer, context: ToldLayer, unit: Recurrent, heads: Vec<(Linear, Linear)> },
 }
 
 impl Generator {
-    pub(crate) fn new(body: Body, features: &Features, asked: &AskedChoices) -> Generator {
+    /// `asked` is the number of places that can be asked for.
+    pub(crate) fn new(body: Body, features: &Features, asked: usize) -> Generator {
         let mut layout = Layout::default();
-        let compact = (!asked.is_empty()).then(|| Compact::new(&mut layout, 0, asked.iter().copied()));
-        let inputs = NOISE + compact.as_ref().map_or(0, |c| c.width);
         let layout_ref = &mut layout;
         let body = match body {
             Body::Mlp => {
-                let mut width = inputs;
+                let mut inputs = vec![NOISE];
                 let layers = (0..2).map(|_| {
-                    let layer = (Linear::new(layout_ref, width, WIDTH), Norm::new(layout_ref, WIDTH));
-                    width += WIDTH;
+                    let layer = (ToldLayer::new(layout_ref, &inputs, asked, WIDTH), Norm::new(layout_ref, WIDTH));
+                    inputs.push(WIDTH);
                     layer
                 });
                 let layers = layers.collect();
-                GeneratorBody::Mlp { layers, head: Linear::new(layout_ref, width, features.width()) }
+                GeneratorBody::Mlp { layers, head: ToldLayer::new(layout_ref, &inputs, asked, features.width()) }
             }
             Body::Cnn => GeneratorBody::Cnn {
-                start: Linear::new(layout_ref, inputs, PLACES / 2 * 2 * CHANNELS),
+                start: ToldLayer::new(layout_ref, &[NOISE], asked, PLACES / 2 * 2 * CHANNELS),
                 grow: (layout_ref.matrix(2 * CHANNELS, 4 * CHANNELS), Norm::new(layout_ref, CHANNELS)),
                 mix: (layout_ref.matrix(3 * CHANNELS, CHANNELS), Norm::new(layout_ref, CHANNELS)),
-                head: Linear::new(layout_ref, PLACES * CHANNELS + inputs, features.width()),
+                head: ToldLayer::new(layout_ref, &[PLACES * CHANNELS, NOISE], asked, features.width()),
             },
             Body::Rnn => {
-                let start = Linear::new(layout_ref, inputs, STATE);
-                let context = Linear::new(layout_ref, inputs, TOLD);
+                let start = ToldLayer::new(layout_ref, &[NOISE], asked, STATE);
+                let context = ToldLayer::new(layout_ref, &[NOISE], asked, TOLD);
                 let unit = Recurrent::new(layout_ref, 2 * TOLD, STATE);
                 let heads = features.blocks.iter().map(|block| {
                     let width = usize::from(block.number.is_some()) + block.choices.len();
@@ -166,7 +202,7 @@ impl Generator {
             }
         };
         let blocks = features.blocks.iter().map(|block| (block.number, block.choices.clone())).collect();
-        Generator { layout, asked: compact, body, numbers: features.numbers, spans: features.spans.clone(), blocks }
+        Generator { layout, body, numbers: features.numbers, spans: features.spans.clone(), blocks }
     }
 
     /// Columns that are normalized, in all layers.
@@ -179,28 +215,21 @@ impl Generator {
     }
 
     /// Makes rows; `moments` says what normalization goes by.
-    pub(crate) fn make(&self, graph: &mut Graph, weights: &Weights, prior: Prior, moments: &mut Moments) -> Made {
-        let input = match (&self.asked, prior.condition) {
-            (Some(compact), Some(condition)) => {
-                let asked = compact.of(graph, weights, condition);
-                graph.join(&[prior.noise, asked])
-            }
-            _ => prior.noise,
-        };
+    pub(crate) fn make(&self, graph: &mut Graph, weights: &Weights, prior: &Prior, moments: &mut Moments) -> Made {
+        let (input, asked) = (prior.noise, prior.asked.as_ref());
         match &self.body {
             GeneratorBody::Mlp { layers, head } => {
-                let mut x = input;
+                let mut inputs = vec![input];
                 for (layer, norm) in layers {
-                    let y = layer.of(graph, weights, x);
+                    let y = layer.of(graph, weights, &inputs, asked);
                     let y = norm.of(graph, weights, y, moments);
-                    let y = graph.leaky(y, 0.0);
-                    x = graph.join(&[y, x]);
+                    inputs.push(graph.leaky(y, 0.0));
                 }
-                let out = head.of(graph, weights, x);
+                let out = head.of(graph, weights, &inputs, asked);
                 self.finish(graph, out, prior.gumbel)
             }
             GeneratorBody::Cnn { start, grow, mix, head } => {
-                let x = start.of(graph, weights, input);
+                let x = start.of(graph, weights, &[input], asked);
                 let x = graph.leaky(x, 0.0);
                 let places = graph.reshape(x, 2 * CHANNELS);
                 let windows = graph.product(places, weights.of(grow.0));
@@ -212,14 +241,13 @@ impl Generator {
                 let mixed = graph.product(windows, weights.of(mix.0));
                 let mixed = graph.reshape(mixed, PLACES * CHANNELS);
                 let mixed = normal_places(graph, weights, mixed, &mix.1, moments);
-                let all = graph.join(&[mixed, input]);
-                let out = head.of(graph, weights, all);
+                let out = head.of(graph, weights, &[mixed, input], asked);
                 self.finish(graph, out, prior.gumbel)
             }
             GeneratorBody::Rnn { start, context, unit, heads } => {
-                let state = start.of(graph, weights, input);
+                let state = start.of(graph, weights, &[input], asked);
                 let state = graph.tanh(state);
-                let context = context.of(graph, weights, input);
+                let context = context.of(graph, weights, &[input], asked);
                 self.column_by_column(graph, weights, (unit, heads), (state, context), prior.gumbel)
             }
         }
@@ -311,11 +339,22 @@ fn softened(graph: &mut Graph, scores: Var, gumbel: Var, spans: &Spans) -> Var {
 pub(crate) struct Dropout<'a>(pub(crate) Option<&'a mut Stream>);
 
 impl Dropout<'_> {
+    /// Units by what comes in, some of them left out.
+    fn leaky(&mut self, graph: &mut Graph, x: Var) -> Var {
+        match &mut self.0 {
+            Some(stream) => {
+                let mask = mask(graph.value(x).len(), stream);
+                graph.leaky_masked(x, LEAK, &mask)
+            }
+            None => graph.leaky(x, LEAK),
+        }
+    }
+
     fn of(&mut self, graph: &mut Graph, x: Var) -> Var {
         let Some(stream) = &mut self.0 else { return x };
-        let [rows, columns] = graph.shape(x);
-        let mask = graph.given(mask(rows * columns, stream), columns);
-        graph.multiply(x, mask)
+        let mask = mask(graph.value(x).len(), stream);
+        // A slope of 1: the mask alone.
+        graph.leaky_masked(x, 1.0, &mask)
     }
 }
 
@@ -325,29 +364,30 @@ pub(crate) struct Discriminator {
     pub(crate) layout: Layout,
     pack: usize,
     row: Compact,
-    asked: Option<Compact>,
+    /// Places that can be asked for.
+    asked: usize,
     body: DiscriminatorBody,
 }
 
 #[derive(Debug, Clone)]
 enum DiscriminatorBody {
-    Mlp { layers: Vec<Linear>, answer: Linear },
-    Cnn { start: Linear, layers: Vec<(Linear, Windows)>, answer: Linear },
-    Rnn { columns: Vec<(Range<usize>, Linear)>, asked: Option<Linear>, unit: Recurrent, answer: Linear },
+    Mlp { first: ToldLayer, second: Linear, answer: Linear },
+    Cnn { start: ToldLayer, layers: Vec<(Linear, Windows)>, answer: Linear },
+    Rnn { columns: Vec<(Range<usize>, Linear)>, asked: Option<(Matrix, Matrix)>, unit: Recurrent, answer: Linear },
 }
 
 impl Discriminator {
-    pub(crate) fn new(body: Body, features: &Features, asked: &AskedChoices, pack: usize) -> Discriminator {
+    /// `asked` is the number of places that can be asked for.
+    pub(crate) fn new(body: Body, features: &Features, asked: usize, pack: usize) -> Discriminator {
         let mut layout = Layout::default();
         let blocks = || features.blocks.iter().map(|block| block.choices.len());
         let row = Compact::new(&mut layout, features.numbers, blocks());
-        let asked = (!asked.is_empty()).then(|| Compact::new(&mut layout, 0, asked.iter().copied()));
-        let of_asked = asked.as_ref().map_or(0, |compact| compact.width);
-        let inputs = pack * (row.width + of_asked);
+        let inputs = pack * row.width;
         let layout_ref = &mut layout;
         let body = match body {
             Body::Mlp => DiscriminatorBody::Mlp {
-                layers: vec![Linear::new(layout_ref, inputs, WIDTH), Linear::new(layout_ref, WIDTH, WIDTH)],
+                first: ToldLayer::new(layout_ref, &[inputs], pack * asked, WIDTH),
+                second: Linear::new(layout_ref, WIDTH, WIDTH),
                 answer: Linear::new(layout_ref, WIDTH, 1),
             },
             Body::Cnn => {
@@ -355,7 +395,7 @@ impl Discriminator {
                     |places: usize, channels: usize| Windows { places, channels, width: 4, stride: 2, margin: 1 };
                 let layers = [windows(PLACES, CHANNELS), windows(PLACES / 2, 2 * CHANNELS)];
                 DiscriminatorBody::Cnn {
-                    start: Linear::new(layout_ref, inputs, PLACES * CHANNELS),
+                    start: ToldLayer::new(layout_ref, &[inputs], pack * asked, PLACES * CHANNELS),
                     layers: layers.map(|w| (Linear::new(layout_ref, 4 * w.channels, 2 * w.channels), w)).to_vec(),
                     answer: Linear::new(layout_ref, PLACES * CHANNELS, 1),
                 }
@@ -369,7 +409,7 @@ impl Discriminator {
                         (c, layer)
                     })
                     .collect(),
-                asked: (of_asked > 0).then(|| Linear::new(layout_ref, pack * of_asked, STATE)),
+                asked: (asked > 0).then(|| (layout_ref.matrix(pack * asked, STATE), layout_ref.row(STATE, 0.0))),
                 unit: Recurrent::new(layout_ref, TOLD, STATE),
                 answer: Linear::new(layout_ref, STATE, 1),
             },
@@ -382,42 +422,44 @@ impl Discriminator {
         &self,
         graph: &mut Graph,
         weights: &Weights,
-        (rows, condition): (Var, Option<Var>),
+        (rows, asked): (Var, Option<&Asked>),
         dropout: &mut Dropout,
     ) -> Var {
         let row = self.row.of(graph, weights, rows);
-        let asked = self.asked.as_ref().zip(condition).map(|(compact, c)| compact.of(graph, weights, c));
+        let packs = graph.shape(row)[0] / self.pack;
+        let asked = asked.map(|asked| self.packed(asked));
+        let asked = asked.as_ref();
+        let whole = |graph: &mut Graph| match self.pack {
+            1 => row,
+            pack => graph.reshape(row, pack * self.row.width),
+        };
         match &self.body {
-            DiscriminatorBody::Mlp { layers, answer } => {
-                let mut x = self.packed(graph, row, asked);
-                for layer in layers {
-                    let y = layer.of(graph, weights, x);
-                    let y = graph.leaky(y, LEAK);
-                    x = dropout.of(graph, y);
-                }
+            DiscriminatorBody::Mlp { first, second, answer } => {
+                let x = whole(graph);
+                let x = first.of(graph, weights, &[x], asked);
+                let x = dropout.leaky(graph, x);
+                let x = second.of(graph, weights, x);
+                let x = dropout.leaky(graph, x);
                 answer.of(graph, weights, x)
             }
             DiscriminatorBody::Cnn { start, layers, answer } => {
-                let x = self.packed(graph, row, asked);
-                let x = start.of(graph, weights, x);
+                let x = whole(graph);
+                let x = start.of(graph, weights, &[x], asked);
                 let mut x = graph.leaky(x, LEAK);
                 for (layer, line) in layers {
                     let windows = graph.unfold(x, *line);
                     let y = layer.of(graph, weights, windows);
-                    let y = graph.leaky(y, LEAK);
-                    let y = dropout.of(graph, y);
+                    let y = dropout.leaky(graph, y);
                     let channels = graph.shape(y)[1];
                     x = graph.reshape(y, line.count() * channels);
                 }
                 answer.of(graph, weights, x)
             }
             DiscriminatorBody::Rnn { columns, asked: from_asked, unit, answer } => {
-                let packs = graph.shape(row)[0] / self.pack;
                 let mut state = match (from_asked, asked) {
-                    (Some(layer), Some(asked)) => {
-                        let width = graph.shape(asked)[1] * self.pack;
-                        let asked = graph.reshape(asked, width);
-                        let state = layer.of(graph, weights, asked);
+                    (Some((matrix, bias)), Some(asked)) => {
+                        let state = of_asked(graph, weights, *matrix, asked, packs);
+                        let state = graph.add_row(state, weights.of(*bias));
                         graph.tanh(state)
                     }
                     _ => graph.filled([packs, STATE], 0.0),
@@ -435,14 +477,12 @@ impl Discriminator {
         }
     }
 
-    /// Rows and what was asked, side by side, and so the rows of a pack.
-    fn packed(&self, graph: &mut Graph, row: Var, asked: Option<Var>) -> Var {
-        let all = match asked {
-            Some(asked) => graph.join(&[row, asked]),
-            None => row,
-        };
-        let width = graph.shape(all)[1];
-        graph.reshape(all, self.pack * width)
+    /// Places of what is asked of the rows of packs, those of each row in a pack apart.
+    fn packed(&self, asked: &Asked) -> Asked {
+        match self.pack {
+            1 => asked.clone(),
+            pack => asked.iter().enumerate().map(|(at, place)| (at % pack * self.asked) as u32 + place).collect(),
+        }
     }
 }
 

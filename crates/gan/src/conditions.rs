@@ -6,19 +6,22 @@
 
 use crate::features::{Features, Rows};
 use rand::Rng;
-use twinmart_nets::graph::{Graph, Var};
+use std::sync::Arc;
 use twinmart_tables::Stream;
 
-/// The blocks that can be asked for, and where their choices lie in a condition's columns.
+/// For each row the place of what is asked of it, among all choices that can be asked for.
+pub(crate) type Asked = Arc<[u32]>;
+
+/// The blocks that can be asked for, and where their choices lie among all of those.
 #[derive(Debug, Clone)]
 pub(crate) struct Conditions {
-    blocks: Vec<Asked>,
-    /// Columns of a condition: 0 where no block can be asked for.
+    blocks: Vec<Block>,
+    /// Choices that can be asked for.
     pub(crate) width: usize,
 }
 
 #[derive(Debug, Clone)]
-struct Asked {
+struct Block {
     block: usize,
     first: usize,
     /// Running sums over the choices of their counts, and of the logarithms of those.
@@ -31,8 +34,8 @@ struct Asked {
 pub(crate) struct Condition {
     pub(crate) block: usize,
     pub(crate) choice: usize,
-    /// The column of the condition that is 1.
-    pub(crate) column: usize,
+    /// Its place among all choices that can be asked for.
+    pub(crate) place: usize,
 }
 
 impl Conditions {
@@ -45,29 +48,16 @@ impl Conditions {
             }
             let counts = running(block.weights.iter().copied());
             let logarithms = running(block.weights.iter().map(|weight| weight.ln_1p()));
-            blocks.push(Asked { block: at, first: width, counts, logarithms });
+            blocks.push(Block { block: at, first: width, counts, logarithms });
             width += block.weights.len();
         }
         Conditions { blocks, width }
     }
 
-    /// How many choices each block has that can be asked for.
-    pub(crate) fn choices(&self) -> Vec<usize> {
-        self.blocks.iter().map(|asked| asked.counts.len()).collect()
-    }
-
-    /// Conditions as part of a graph, `[rows, width]`; `None` where nothing can be asked for.
-    pub(crate) fn given(&self, graph: &mut Graph, conditions: &[Option<Condition>]) -> Option<Var> {
-        let rows = (self.width > 0).then(|| {
-            let mut rows = vec![0f32; conditions.len() * self.width];
-            for (row, condition) in rows.chunks_exact_mut(self.width).zip(conditions) {
-                if let Some(condition) = condition {
-                    row[condition.column] = 1.0;
-                }
-            }
-            rows
-        });
-        rows.map(|rows| graph.given(rows, self.width))
+    /// Conditions as networks take them, a row without one asking for the first place; `None` where nothing can be asked for.
+    pub(crate) fn asked(&self, conditions: &[Option<Condition>]) -> Option<Asked> {
+        let place = |condition: &Option<Condition>| condition.map_or(0, |condition| condition.place as u32);
+        (self.width > 0).then(|| conditions.iter().map(place).collect())
     }
 
     /// A condition as learning asks, by the logarithms of counts; `None` where there are none to ask for.
@@ -80,7 +70,7 @@ impl Conditions {
         self.drawn(stream, |asked| &asked.counts)
     }
 
-    fn drawn(&self, stream: &mut Stream, sums: impl Fn(&Asked) -> &[f64]) -> Option<Condition> {
+    fn drawn(&self, stream: &mut Stream, sums: impl Fn(&Block) -> &[f64]) -> Option<Condition> {
         let [at, share] = [stream.random::<f64>(), stream.random::<f64>()];
         let last = self.blocks.len().checked_sub(1)?;
         let asked = &self.blocks[((at * self.blocks.len() as f64) as usize).min(last)];
@@ -96,9 +86,9 @@ impl Conditions {
     }
 }
 
-impl Asked {
+impl Block {
     fn condition(&self, choice: usize) -> Condition {
-        Condition { block: self.block, choice, column: self.first + choice }
+        Condition { block: self.block, choice, place: self.first + choice }
     }
 }
 

@@ -8,6 +8,7 @@
 //! conditions  what the generator is asked for
 //! bodies      networks: layers, convolutions, recurrent units (`weights`)
 //! losses      what they minimise
+//! pieces      batches in pieces, done side by side
 //! training    the loop: steps, log, checkpoints, the best generator
 //! watch       how unlike made and real rows are
 //! ```
@@ -21,6 +22,7 @@ pub mod log;
 mod losses;
 mod modes;
 mod noise;
+mod pieces;
 pub mod rows;
 mod training;
 mod watch;

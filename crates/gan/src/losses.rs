@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! original, r1   L_D = -log D(x) - log(1 - D(G(z)))        L_G = -log D(G(z))          Goodfellow et al. 2014
-//! r1                 + γ/2 · |∇ d(x)|²                                                  Mescheder et al. 2018, eq. 9
+//! r1                 + γ/2 · |∇ d(x)|², in every fourth step four times that            Mescheder et al. 2018, eq. 9
 //! wgan-gp        L_D = d(G(z)) - d(x)                      L_G = -d(G(z))              Arjovsky et al. 2017
 //!                    + λ · (|∇ d(x̂)| - 1)²,  x̂ between x and G(z)                      Gulrajani et al. 2017, eq. 3
 //! ```
@@ -16,6 +16,9 @@ use twinmart_tables::Loss;
 const LAMBDA: f32 = 10.0;
 /// Weight of the penalty at real examples.
 const GAMMA: f32 = 0.1;
+/// Steps to each one with a penalty at real examples, which weighs as many times as much (Karras et al., "Analyzing and
+/// improving the image quality of StyleGAN", CVPR 2020, §3.2, "lazy regularization"; rates and memories stay as they are).
+const LAZY: u64 = 4;
 
 /// The discriminator's loss from its answers on real and made examples, `[n, 1]` each: one number.
 pub(crate) fn of_discriminator(graph: &mut Graph, loss: Loss, real: Var, made: Var) -> Var {
@@ -48,10 +51,11 @@ pub(crate) enum PenaltyAt {
     Between,
 }
 
-/// Where the penalty of a loss is taken.
-pub(crate) fn penalty_at(loss: Loss) -> PenaltyAt {
+/// Where the penalty of a loss is taken in the discriminator's step of a number.
+pub(crate) fn penalty_at(loss: Loss, step: u64) -> PenaltyAt {
     match loss {
         Loss::Original => PenaltyAt::Nowhere,
+        Loss::R1 if !step.is_multiple_of(LAZY) => PenaltyAt::Nowhere,
         Loss::R1 => PenaltyAt::Real,
         Loss::WganGp => PenaltyAt::Between,
     }
@@ -78,7 +82,7 @@ pub(crate) fn penalty(graph: &mut Graph, loss: Loss, answers: Var, examples: &[V
     };
     match loss {
         Loss::Original => graph.filled([1, 1], 0.0),
-        Loss::R1 => mean(graph, squares, GAMMA / 2.0),
+        Loss::R1 => mean(graph, squares, LAZY as f32 * GAMMA / 2.0),
         Loss::WganGp => {
             // The root has no slope at zero.
             let positive = graph.affine(squares, 1.0, 1e-12);
@@ -134,7 +138,7 @@ mod tests {
         // Gradients of lengths 5 and 1.
         let x = [3.0, 4.0, 0.6, 0.8];
         assert!((penalty_of(Loss::WganGp, &x) - 10.0 * (16.0 + 0.0) / 2.0).abs() < 1e-4);
-        assert!((penalty_of(Loss::R1, &x) - 0.05 * (25.0 + 1.0) / 2.0).abs() < 1e-4);
+        assert!((penalty_of(Loss::R1, &x) - 4.0 * 0.05 * (25.0 + 1.0) / 2.0).abs() < 1e-4);
         assert_eq!(penalty_of(Loss::Original, &x), 0.0);
     }
 }

@@ -1,16 +1,17 @@
 //! Random numbers of the shapes that learning needs.
 
-use rand::Rng;
+use rand::{Rng, RngCore};
 use twinmart_nets::exponential::logarithm;
 use twinmart_tables::Stream;
 
 /// So many numbers of the standard normal distribution (Box & Muller, 1958).
 pub(crate) fn normals(count: usize, stream: &mut Stream) -> Vec<f32> {
-    let mut numbers = Vec::with_capacity(count + 1);
-    while numbers.len() < count {
-        let length = (-2.0 * logarithm(positive(stream))).sqrt();
-        let (sine, cosine) = (std::f32::consts::TAU * stream.random::<f32>()).sin_cos();
-        numbers.extend([length * cosine, length * sine]);
+    let mut numbers = positive(count.next_multiple_of(2), stream);
+    let (lengths, angles) = numbers.split_at_mut(count.div_ceil(2));
+    lengths.iter_mut().for_each(|x| *x = (-2.0 * logarithm(*x)).sqrt());
+    for (length, angle) in lengths.iter_mut().zip(angles) {
+        let (sine, cosine) = (std::f32::consts::TAU * *angle).sin_cos();
+        (*length, *angle) = (*length * cosine, *length * sine);
     }
     numbers.truncate(count);
     numbers
@@ -19,12 +20,18 @@ pub(crate) fn normals(count: usize, stream: &mut Stream) -> Vec<f32> {
 /// So many numbers of the standard Gumbel distribution: the largest of scores plus these is drawn by the softmax of the
 /// scores.
 pub(crate) fn gumbels(count: usize, stream: &mut Stream) -> Vec<f32> {
-    (0..count).map(|_| -logarithm(-logarithm(positive(stream)))).collect()
+    let mut numbers = positive(count, stream);
+    numbers.iter_mut().for_each(|x| *x = -logarithm(-logarithm(*x)));
+    numbers
 }
 
-/// A number in (0, 1).
-fn positive(stream: &mut Stream) -> f32 {
-    (stream.random::<f32>() + f32::EPSILON / 4.0).min(1.0 - f32::EPSILON)
+/// So many numbers in (0, 1).
+fn positive(count: usize, stream: &mut Stream) -> Vec<f32> {
+    let mut bytes = vec![0u8; 4 * count];
+    stream.fill_bytes(&mut bytes);
+    let share = |word: &[u8; 4]| (u32::from_le_bytes(*word) >> 8) as f32 / (1 << 24) as f32;
+    let inside = |share: f32| (share + f32::EPSILON / 4.0).min(1.0 - f32::EPSILON);
+    bytes.as_chunks::<4>().0.iter().map(|word| inside(share(word))).collect()
 }
 
 /// Of 256 numbers, how many a mask leaves out.

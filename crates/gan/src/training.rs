@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each epoch
-//!     for each batch       critic_steps steps of the discriminator, then one of the generator
+//!     for each batch       critic_steps steps of the discriminator, then one of the generator with the examples of the last one
 //!     at its end           losses and scores go to the log; the generator with the least two-sample distance is kept
 //! ```
 //!
@@ -80,6 +80,10 @@ pub(crate) struct Look {
 
 /// Two networks against each other.
 pub(crate) trait Game: Sync {
+    /// A batch as the generator has made it.
+    type Made<'w>
+    where
+        Self: 'w;
     /// What names the learner in checkpoints.
     fn name(&self) -> &'static str;
     /// Adds all that decides what is learned, but settings of the loop and weights.
@@ -92,10 +96,16 @@ pub(crate) trait Game: Sync {
     fn batches(&self) -> u64;
     /// Examples of a batch, for the progress bar.
     fn batch(&self) -> u64;
-    /// A step of the discriminator. The loss is without penalties.
-    fn discriminator_step(&self, generator: &[f32], discriminator: &[f32], stream: &mut Stream) -> Step;
-    /// A step of the generator. The loss is without what asks for conditions.
-    fn generator_step(&self, generator: &[f32], discriminator: &[f32], stream: &mut Stream) -> Step;
+    /// The discriminator's step of a number, and the made examples that it was told of. The loss is without penalties.
+    fn discriminator_step<'w>(
+        &'w self,
+        generator: &'w [f32],
+        discriminator: &[f32],
+        number: u64,
+        stream: &mut Stream,
+    ) -> (Step, Self::Made<'w>);
+    /// A step of the generator that made these, which has not learned since. The loss is without what asks for conditions.
+    fn generator_step<'w>(&'w self, made: Self::Made<'w>, discriminator: &'w [f32]) -> Step;
     /// Made examples held against held-out ones.
     fn look(&self, generator: &[f32], discriminator: &[f32], stream: &mut Stream) -> Look;
     /// What two real samples of the size of [`Game::look`] differ by.
@@ -117,7 +127,7 @@ pub(crate) struct Learned {
 /// # Errors
 /// [`Error::Interrupted`] once the user asked to stop; a data error where learning diverged (numbers that are not finite) or
 /// collapsed (made examples without variety) before there was a generator worth keeping.
-pub(crate) fn train(game: &dyn Game, course: Course, fitting: &Fitting) -> Result<Learned> {
+pub(crate) fn train(game: &impl Game, course: Course, fitting: &Fitting) -> Result<Learned> {
     let family = fitting.draws.family("gan.batch", &fitting.table);
     let mut checkpoint = fitting.progress.checkpoint(game.name(), || run_of(game, course, fitting));
     let mut state = State::resume(&mut checkpoint, game, fitting);
@@ -141,7 +151,7 @@ pub(crate) fn train(game: &dyn Game, course: Course, fitting: &Fitting) -> Resul
 }
 
 /// Everything that decides what is learned, but the time that it may take.
-fn run_of(game: &dyn Game, course: Course, fitting: &Fitting) -> Digest {
+fn run_of(game: &impl Game, course: Course, fitting: &Fitting) -> Digest {
     let Course { epochs, critic_steps, average } = course;
     let digest = Digest::new(game.name()).number(fitting.draws.seed()).text(&fitting.table);
     game.digest(digest.number(epochs).number(critic_steps as u64).number(average.into()))
@@ -172,7 +182,7 @@ struct State {
 
 /// Goes on with an epoch to its end, which comes early where something ends the run.
 fn epoch(
-    game: &dyn Game,
+    game: &impl Game,
     course: Course,
     state: &mut State,
     (family, deadline): (&DrawFamily, Option<Instant>),
@@ -193,7 +203,7 @@ fn epoch(
 }
 
 impl State {
-    fn new(game: &dyn Game, fitting: &Fitting) -> State {
+    fn new(game: &impl Game, fitting: &Fitting) -> State {
         let [generator, discriminator] = game.first(&mut fitting.draws.family("gan.first", &fitting.table).row(0));
         State {
             best: generator.clone(),
@@ -207,21 +217,27 @@ impl State {
     }
 
     /// The steps of one batch; false where a number is no longer finite.
-    fn step(&mut self, game: &dyn Game, course: Course, stream: &mut Stream) -> bool {
+    fn step(&mut self, game: &impl Game, course: Course, stream: &mut Stream) -> bool {
         let reached = self.log.epochs.len() as f32 + self.batch as f32 / game.batches() as f32;
         let size = size_of_steps(reached / course.most() as f32);
         let [of_generator, of_discriminator] = game.rates().map(|rate| rate * size);
         let rates =
             |rate: f32, average: f32| Rates { rate, decay: 0.0, average, longest: f32::MAX, memory: [0.5, 0.9] };
         let mut loss = 0.0;
-        for _ in 0..course.critic_steps {
-            let step = game.discriminator_step(&self.generator.weights, &self.discriminator.weights, stream);
-            loss += f64::from(step.loss) / course.critic_steps as f64;
-            if !step.loss.is_finite() || !self.discriminator.step(&step.gradient, rates(of_discriminator, 0.0)) {
-                return false;
+        let step = {
+            let mut last = None;
+            for _ in 0..course.critic_steps {
+                let Adam { weights, steps, .. } = &self.discriminator;
+                let (step, made) = game.discriminator_step(&self.generator.weights, weights, *steps, stream);
+                loss += f64::from(step.loss) / course.critic_steps as f64;
+                if !step.loss.is_finite() || !self.discriminator.step(&step.gradient, rates(of_discriminator, 0.0)) {
+                    return false;
+                }
+                last = Some(made);
             }
-        }
-        let step = game.generator_step(&self.generator.weights, &self.discriminator.weights, stream);
+            let Some(made) = last else { return false };
+            game.generator_step(made, &self.discriminator.weights)
+        };
         let average = if course.average { 0.999 } else { 0.0 };
         if !step.loss.is_finite() || !self.generator.step(&step.gradient, rates(of_generator, average)) {
             return false;
@@ -232,7 +248,7 @@ impl State {
     }
 
     /// Looks at what the epoch has made, and keeps the generator where it is the best so far.
-    fn end_epoch(&mut self, game: &dyn Game, family: &DrawFamily) {
+    fn end_epoch(&mut self, game: &impl Game, family: &DrawFamily) {
         // Numbers of batches never come near these.
         let mut stream = family.row(u64::MAX - self.log.epochs.len() as u64);
         let look = game.look(&self.generator.average, &self.discriminator.weights, &mut stream);
@@ -260,7 +276,7 @@ impl State {
 
     fn finish(
         mut self,
-        game: &dyn Game,
+        game: &impl Game,
         ended: Option<Ended>,
         family: &DrawFamily,
         fitting: &Fitting,
@@ -320,7 +336,7 @@ impl State {
     }
 
     /// Where an interrupted run was, else the beginning.
-    fn resume(checkpoint: &mut Checkpoint, game: &dyn Game, fitting: &Fitting) -> State {
+    fn resume(checkpoint: &mut Checkpoint, game: &impl Game, fitting: &Fitting) -> State {
         let start = State::new(game, fitting);
         match checkpoint.resume(|input| State::read(input, &start)) {
             Some(state) => {

@@ -28,7 +28,12 @@ struct Shape {
 impl Layout {
     /// A matrix for `rows` inputs, which begins with numbers up to 1 / √inputs.
     pub(crate) fn matrix(&mut self, rows: usize, columns: usize) -> Matrix {
-        self.add(rows, columns, 0.0, (rows as f32).sqrt().recip())
+        self.part(rows, columns, rows)
+    }
+
+    /// As [`Layout::matrix`], for some of so many inputs.
+    pub(crate) fn part(&mut self, rows: usize, columns: usize, inputs: usize) -> Matrix {
+        self.add(rows, columns, 0.0, (inputs as f32).sqrt().recip())
     }
 
     /// A row of numbers that begin alike.
@@ -58,8 +63,8 @@ impl Layout {
     }
 
     /// The matrices as parts of a graph.
-    pub(crate) fn given(&self, graph: &mut Graph, weights: &[f32]) -> Weights {
-        let one = |s: &Shape| graph.copied(&weights[s.start..][..s.rows * s.columns], s.columns);
+    pub(crate) fn given<'a>(&self, graph: &mut Graph<'a>, weights: &'a [f32]) -> Weights {
+        let one = |s: &Shape| graph.lent(&weights[s.start..][..s.rows * s.columns], s.columns);
         Weights(self.shapes.iter().map(one).collect())
     }
 }
@@ -114,41 +119,44 @@ impl Norm {
 
     /// `x`, `[rows, columns]`, with columns of mean 0 and variance 1, times a gain, plus an offset.
     pub(crate) fn of(&self, graph: &mut Graph, weights: &Weights, x: Var, moments: &mut Moments) -> Var {
-        let [rows, columns] = graph.shape(x);
-        let centred = match moments {
-            Moments::Known { means, .. } => {
+        let columns = graph.shape(x)[1];
+        let standard = match moments {
+            Moments::Known { means, variances } => {
                 let mean = graph.given(means.by_ref().take(columns).map(|m| -m).collect(), columns);
-                graph.add_row(x, mean)
+                let scale = variances.by_ref().take(columns).map(|v| 1.0 / (v + LEAST_VARIANCE).sqrt());
+                let scale = graph.given(scale.collect(), columns);
+                let centred = graph.add_row(x, mean);
+                graph.multiply_row(centred, scale)
             }
-            Moments::Seen { means, .. } => {
-                let sum = graph.sum_rows(x);
-                let mean = graph.scale(sum, -1.0 / rows as f32);
-                means.extend(graph.value(mean).iter().map(|m| -m));
-                graph.add_row(x, mean)
-            }
-        };
-        let variance = match moments {
-            Moments::Known { variances, .. } => graph.given(variances.by_ref().take(columns).collect(), columns),
-            Moments::Seen { variances, .. } => {
-                let square = graph.multiply(centred, centred);
-                let sum = graph.sum_rows(square);
-                let variance = graph.scale(sum, 1.0 / rows as f32);
-                variances.extend(graph.value(variance));
-                variance
+            Moments::Unseen => graph.standardize(x, LEAST_VARIANCE),
+            Moments::Seen { means, variances } => {
+                let of_column = moments_of(graph.value(x), columns);
+                means.extend(of_column.iter().map(|(mean, _)| mean));
+                variances.extend(of_column.iter().map(|(_, variance)| variance));
+                graph.standardize(x, LEAST_VARIANCE)
             }
         };
-        let variance = graph.affine(variance, 1.0, LEAST_VARIANCE);
-        let scale = graph.power(variance, -0.5);
-        let scale = graph.multiply(scale, weights.of(self.gain));
-        let scale = graph.repeat_rows(scale, rows);
-        let scaled = graph.multiply(centred, scale);
+        let scaled = graph.multiply_row(standard, weights.of(self.gain));
         graph.add_row(scaled, weights.of(self.offset))
     }
+}
+
+/// Mean and variance of each column.
+fn moments_of(numbers: &[f32], columns: usize) -> Vec<(f32, f32)> {
+    let rows = (numbers.len() / columns) as f64;
+    let of_column = |column: usize| {
+        let numbers = || numbers.iter().skip(column).step_by(columns).map(|x| f64::from(*x));
+        let mean = numbers().sum::<f64>() / rows;
+        (mean as f32, (numbers().map(|x| (x - mean).powi(2)).sum::<f64>() / rows) as f32)
+    };
+    (0..columns).map(of_column).collect()
 }
 
 /// Means and variances of normalized columns, in the order in which the layers use them.
 #[derive(Debug)]
 pub(crate) enum Moments<'a> {
+    /// Those of the batch are used.
+    Unseen,
     /// Those of the batch are used, and noted.
     Seen { means: Vec<f32>, variances: Vec<f32> },
     /// These are used: what happens to a row does not depend on other rows.
@@ -174,7 +182,7 @@ impl Moments<'_> {
     pub(crate) fn seen(self) -> Vec<f32> {
         match self {
             Moments::Seen { means, variances } => [means, variances].concat(),
-            Moments::Known { .. } => Vec::new(),
+            Moments::Known { .. } | Moments::Unseen => Vec::new(),
         }
     }
 }

@@ -11,7 +11,7 @@
 use crate::adversarial::{Adversarial, settings};
 use crate::behaviour::Layout;
 use crate::container::{Entries, not_a_model};
-use crate::density::{from_bytes, to_bytes};
+use crate::density::{from_bytes, to_bytes, words_from_bytes, words_to_bytes};
 use crate::details::Details;
 use crate::independent::{from_json, to_json};
 use crate::learned::{Drawn, Planned, Prepared, fields_of, profiles_of, users_spec};
@@ -30,8 +30,8 @@ use twinmart_tables::{Draws, Progress, Result, Shop, Stream};
 
 const PLANS: &str = "behaviour/plans.json";
 const STRUCTURE: &str = "behaviour/gan.json";
-/// Weights, item vectors, odds of items.
-const NUMBERS: [&str; 3] = ["behaviour/gan.f32", "behaviour/gan-items.f32", "behaviour/gan-odds.f32"];
+const NUMBERS: &str = "behaviour/gan.f32";
+const PLACES: &str = "behaviour/gan.u32";
 /// Share of the time that profiles may take.
 const OF_PROFILES: f64 = 0.25;
 
@@ -89,9 +89,10 @@ impl AdversarialHistories {
         }
         entries.put(PLANS.into(), to_json(&self.plans)?);
         Actions::store(self.actions.as_ref(), entries)?;
-        let (structure, numbers) = self.histories.stored();
+        let (structure, numbers, places) = self.histories.parts();
         entries.put(STRUCTURE.into(), to_json(structure)?);
-        NUMBERS.iter().zip(numbers).for_each(|(name, numbers)| entries.put((*name).into(), to_bytes(numbers)));
+        entries.put(NUMBERS.into(), to_bytes(&numbers));
+        entries.put(PLACES.into(), words_to_bytes(&places));
         Ok(())
     }
 
@@ -108,9 +109,9 @@ impl AdversarialHistories {
         }
         let actions = Actions::load(manifest, layout, entries)?;
         let structure = from_json(&entries.take(STRUCTURE)?)?;
-        let [weights, vectors, odds] = NUMBERS.map(|name| entries.take(name).map(|bytes| from_bytes(&bytes)));
-        let histories = HistoryGan::from_stored(structure, [weights?, vectors?, odds?])
-            .filter(|gan| gan.sizes().0 as u64 == manifest.tables[layout.items].rows)
+        let (numbers, places) = (from_bytes(&entries.take(NUMBERS)?), words_from_bytes(&entries.take(PLACES)?));
+        let rows = usize::try_from(manifest.tables[layout.items].rows).unwrap_or(usize::MAX);
+        let histories = HistoryGan::from_parts(structure, rows, &numbers, &places)
             .filter(|gan| gan.sizes().1 <= actions.as_ref().map_or(1, |a| a.values.len()))
             .ok_or_else(|| not_a_model("what was learned of histories contradicts itself"))?;
         let action = actions.as_ref().map(|a| a.column);

@@ -2,7 +2,7 @@
 
 use crate::behaviour::Layout;
 use crate::container::{Entries, not_a_model};
-use crate::density::{from_bytes, to_bytes};
+use crate::density::{from_bytes, to_bytes, words_from_bytes, words_to_bytes};
 use crate::details::Details;
 use crate::independent::{from_json, to_json};
 use crate::manifest::Manifest;
@@ -61,7 +61,7 @@ impl LearnedEvents {
         let (structure, numbers, places) = self.histories.parts();
         entries.put(HISTORIES.into(), to_json(&structure)?);
         entries.put(NUMBERS.into(), to_bytes(&numbers));
-        entries.put(PLACES.into(), places.iter().flat_map(|place| place.to_le_bytes()).collect());
+        entries.put(PLACES.into(), words_to_bytes(&places));
         Actions::store(self.actions.as_ref(), entries)
     }
 
@@ -75,8 +75,7 @@ impl LearnedEvents {
         let actions = Actions::load(manifest, layout, entries)?;
         let structure = from_json(&entries.take(HISTORIES)?)?;
         let numbers = from_bytes(&entries.take(NUMBERS)?);
-        let places: Vec<u32> =
-            entries.take(PLACES)?.as_chunks::<4>().0.iter().map(|place| u32::from_le_bytes(*place)).collect();
+        let places = words_from_bytes(&entries.take(PLACES)?);
         let histories = EventModel::from_parts(structure, numbers, &places)
             .filter(|m| m.items() as u64 == manifest.tables[layout.items].rows)
             .filter(|m| m.actions() <= actions.as_ref().map_or(1, |a| a.values.len()))

@@ -7,7 +7,7 @@
 //! A gap is a class of seconds, or of days where a session begins on another day (see [`Clock`]); it is told as the place of
 //! its class among all real gaps of its kind, between -1 and 1, anywhere within the class. So is the hour at which a session
 //! begins. Noise of a known size lies on item vectors, real and made: which item a vector stands for is then a matter of odds,
-//! P(i | y) ∝ π_i · exp(-|y - v_i|² / 2σ²), the softmax by which vectors become items again.
+//! P(i | y) ∝ π_i · exp(-|y - v_i|² / 2σ²), by which vectors become items again (see [`super::items`]).
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};

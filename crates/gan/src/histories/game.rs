@@ -6,6 +6,7 @@ use super::profile::ProfileTable;
 use crate::log::Scores;
 use crate::losses::{self, PenaltyAt};
 use crate::noise::{gumbels, normals};
+use crate::pieces::{Piece, between, in_pieces, pieces, step_of};
 use crate::rows::Settings;
 use crate::training::{Game, Look, Step};
 use crate::weights::Weights;
@@ -17,6 +18,8 @@ use twinmart_tables::{Digest, Loss, Stream};
 
 /// Windows of a step.
 pub(super) const BATCH: usize = 64;
+/// Windows of a piece of a batch, at least.
+const PIECE: usize = 16;
 /// Windows of a look, at most.
 const LOOKED_AT: usize = 512;
 /// Rate of learning of both networks.
@@ -115,6 +118,19 @@ impl Noise {
             known: told.known(graph),
         }
     }
+}
+
+/// A piece of a batch as the generator has made it.
+pub(super) struct MadePiece<'w> {
+    share: f32,
+    windows: Vec<Window>,
+    told: Told,
+    graph: Graph<'w>,
+    weights: Weights,
+    prior: Prior,
+    /// `[events, event]` as the critic sees them.
+    events: Var,
+    stream: Stream,
 }
 
 /// Generator and critic of histories.
@@ -219,8 +235,61 @@ impl HistoryGame<'_> {
         graph.scale(sum, MATCHING / windows.len() as f32)
     }
 
-    fn drawn(&self, stream: &mut Stream) -> Vec<Window> {
-        (0..BATCH).map(|_| self.learned[stream.random_range(0..self.learned.len())]).collect()
+    /// Makes windows for a piece of a batch, told what real ones are.
+    fn make<'w>(&self, generator: &'w [f32], piece: Piece) -> MadePiece<'w> {
+        let Piece { examples, share, mut stream } = piece;
+        let window = |_| self.learned[stream.random_range(0..self.learned.len())];
+        let windows: Vec<Window> = examples.map(window).collect();
+        let told = self.told(&windows);
+        let mut graph = Graph::new();
+        let weights = self.generator.layout.given(&mut graph, generator);
+        let prior = self.prior(&mut graph, &windows, &told, &mut stream);
+        let Made { events, .. } = self.generator.make(&mut graph, &weights, prior);
+        MadePiece { share, windows, told, graph, weights, prior, events, stream }
+    }
+
+    /// The critic's part of a step: made windows beside the real ones.
+    fn step_on(&self, piece: &mut MadePiece, discriminator: &[f32], number: u64) -> Step {
+        let penalty_at = losses::penalty_at(self.settings.loss, number);
+        let (loss, width) = (self.settings.loss, self.sizes.event());
+        let made = piece.graph.value(piece.events);
+        let stream = &mut piece.stream;
+        let real = self.real(&piece.windows, stream);
+        let of_window = self.sizes.window() * width;
+        let middle = (penalty_at == PenaltyAt::Between).then(|| between(&real, made, of_window, stream));
+        let mut graph = Graph::new();
+        let weights = self.critic.layout.given(&mut graph, discriminator);
+        let profile = graph.lent(&piece.told.profile, self.sizes.profile);
+        let exists = graph.lent(&piece.told.exists, 1);
+        let (real, made) = (graph.given(real, width), graph.lent(made, width));
+        let of_real = self.judge(&mut graph, &weights, real, profile, exists);
+        let of_made = self.judge(&mut graph, &weights, made, profile, exists);
+        let told = losses::of_discriminator(&mut graph, loss, of_real, of_made);
+        let penalized = match penalty_at {
+            PenaltyAt::Nowhere => None,
+            PenaltyAt::Real => Some((of_real, real)),
+            PenaltyAt::Between => middle.map(|events| {
+                let events = graph.given(events, width);
+                (self.judge(&mut graph, &weights, events, profile, exists), events)
+            }),
+        };
+        let mut all = told;
+        if let Some((answers, events)) = penalized {
+            let penalty = losses::penalty(&mut graph, loss, answers, &[events]);
+            all = graph.add(told, penalty);
+        }
+        step_of(&mut graph, (told, all), piece.share, weights.all())
+    }
+
+    /// The generator's part of a step: through the critic's answers on the windows that it has made.
+    fn step_through<'w>(&self, piece: MadePiece<'w>, discriminator: &'w [f32]) -> Step {
+        let MadePiece { share, windows, mut graph, weights, prior, events, .. } = piece;
+        let judge = self.critic.layout.given(&mut graph, discriminator);
+        let answers = self.judge(&mut graph, &judge, events, prior.profile, prior.known.exists);
+        let told = losses::of_generator(&mut graph, self.settings.loss, answers);
+        let apart = self.apart(&mut graph, events, &windows);
+        let all = graph.add(told, apart);
+        step_of(&mut graph, (told, all), share, weights.all())
     }
 
     fn judge(&self, graph: &mut Graph, weights: &Weights, events: Var, profile: Var, exists: Var) -> Var {
@@ -247,9 +316,9 @@ impl HistoryGame<'_> {
         let answers = |events: &[f32]| {
             let mut graph = Graph::new();
             let weights = self.critic.layout.given(&mut graph, critic);
-            let events = graph.copied(events, self.sizes.event());
-            let profile = graph.copied(&told.profile, self.sizes.profile);
-            let exists = graph.copied(&told.exists, 1);
+            let events = graph.lent(events, self.sizes.event());
+            let profile = graph.lent(&told.profile, self.sizes.profile);
+            let exists = graph.lent(&told.exists, 1);
             let answers = self.judge(&mut graph, &weights, events, profile, exists);
             graph.value(answers).to_vec()
         };
@@ -293,6 +362,11 @@ fn variety(made: &[Vec<f64>], real: &[Vec<f64>]) -> f64 {
 }
 
 impl Game for HistoryGame<'_> {
+    type Made<'w>
+        = Vec<MadePiece<'w>>
+    where
+        Self: 'w;
+
     fn name(&self) -> &'static str {
         "gan-histories"
     }
@@ -324,61 +398,21 @@ impl Game for HistoryGame<'_> {
         BATCH as u64
     }
 
-    fn discriminator_step(&self, generator: &[f32], discriminator: &[f32], stream: &mut Stream) -> Step {
-        let (loss, width) = (self.settings.loss, self.sizes.event());
-        let windows = self.drawn(stream);
-        let told = self.told(&windows);
-        let made = self.made(generator, &windows, &told, stream);
-        let real = self.real(&windows, stream);
-        let of_window = self.sizes.window() * width;
-        let middle: Vec<f32> = match losses::penalty_at(loss) {
-            PenaltyAt::Between => {
-                let pairs = real.chunks_exact(of_window).zip(made.chunks_exact(of_window));
-                let between = |(real, made): (&[f32], &[f32])| {
-                    let share: f32 = stream.random();
-                    real.iter().zip(made).map(|(x, y)| share * x + (1.0 - share) * y).collect::<Vec<f32>>()
-                };
-                pairs.flat_map(between).collect()
-            }
-            PenaltyAt::Nowhere | PenaltyAt::Real => Vec::new(),
-        };
-        let mut graph = Graph::new();
-        let weights = self.critic.layout.given(&mut graph, discriminator);
-        let profile = graph.copied(&told.profile, self.sizes.profile);
-        let exists = graph.copied(&told.exists, 1);
-        let (real, made) = (graph.given(real, width), graph.given(made, width));
-        let of_real = self.judge(&mut graph, &weights, real, profile, exists);
-        let of_made = self.judge(&mut graph, &weights, made, profile, exists);
-        let told = losses::of_discriminator(&mut graph, loss, of_real, of_made);
-        let penalized = match losses::penalty_at(loss) {
-            PenaltyAt::Nowhere => None,
-            PenaltyAt::Real => Some((of_real, real)),
-            PenaltyAt::Between => {
-                let middle = graph.given(middle, width);
-                Some((self.judge(&mut graph, &weights, middle, profile, exists), middle))
-            }
-        };
-        let mut all = told;
-        if let Some((answers, events)) = penalized {
-            let penalty = losses::penalty(&mut graph, loss, answers, &[events]);
-            all = graph.add(told, penalty);
-        }
-        Step { loss: graph.scalar(told), gradient: crate::rows::flat(&mut graph, all, weights.all()) }
+    fn discriminator_step<'w>(
+        &'w self,
+        generator: &'w [f32],
+        discriminator: &[f32],
+        number: u64,
+        stream: &mut Stream,
+    ) -> (Step, Self::Made<'w>) {
+        in_pieces(pieces(BATCH, 1, PIECE, stream), |piece| {
+            let mut made = self.make(generator, piece);
+            (self.step_on(&mut made, discriminator, number), made)
+        })
     }
 
-    fn generator_step(&self, generator: &[f32], discriminator: &[f32], stream: &mut Stream) -> Step {
-        let windows = self.drawn(stream);
-        let told = self.told(&windows);
-        let mut graph = Graph::new();
-        let weights = self.generator.layout.given(&mut graph, generator);
-        let judge = self.critic.layout.given(&mut graph, discriminator);
-        let prior = self.prior(&mut graph, &windows, &told, stream);
-        let Made { events, .. } = self.generator.make(&mut graph, &weights, prior);
-        let answers = self.judge(&mut graph, &judge, events, prior.profile, prior.known.exists);
-        let told = losses::of_generator(&mut graph, self.settings.loss, answers);
-        let apart = self.apart(&mut graph, events, &windows);
-        let all = graph.add(told, apart);
-        Step { loss: graph.scalar(told), gradient: crate::rows::flat(&mut graph, all, weights.all()) }
+    fn generator_step<'w>(&'w self, made: Self::Made<'w>, discriminator: &'w [f32]) -> Step {
+        in_pieces(made, |made| (self.step_through(made, discriminator), ())).0
     }
 
     fn look(&self, generator: &[f32], discriminator: &[f32], stream: &mut Stream) -> Look {

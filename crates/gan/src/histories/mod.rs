@@ -9,12 +9,14 @@
 //! A plan (how many sessions and events, which season, which attributes) comes from a GAN of rows, with its own critic
 //! ([`crate::rows`]); the recurrent generator makes the events of a plan, cell by cell, in windows. How long a history is, is
 //! the plan's to say: the generator's scores say which of so many events begin the sessions. The nearest items of a vector
-//! are drawn by a softmax of distances whose popularity is calibrated.
+//! are drawn by a softmax of distances and of what the history says (`items`), whose popularity is calibrated.
 //!
-//! The model holds weights, item vectors from pairs that enough people share, and frequencies of classes: no events.
+//! The model holds weights, item vectors and companions from pairs that enough people share, and frequencies of classes: no
+//! events.
 
 mod coding;
 mod game;
+mod items;
 mod networks;
 mod profile;
 #[cfg(test)]
@@ -26,16 +28,15 @@ use crate::rows::Settings;
 use crate::training::{Course, Fitting, Learned, train};
 use coding::{Coding, Kind, PIECES, piece_of};
 use game::{BATCH, HistoryGame, Noise, Told, WINDOW_NUMBERS, Window, windows_of};
+use items::{Items, Mixture};
 use networks::{Critic, Generator, Made, Sizes, USER_NOISE};
 use profile::{ProfileForm, ProfileTable};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use twinmart_events::{Clock, NewEvent, Plan, Profiles, Sequences, Summary, Tastes};
-use twinmart_nets::exponential::softmax_rows;
+use twinmart_events::{Clock, Companions, NewEvent, Plan, Profiles, Sequences, Summary, Tastes};
 use twinmart_nets::graph::Graph;
-use twinmart_nets::matrix::{self, multiply, rows, rows_mut};
 use twinmart_tables::{Result, Stream};
 
 /// Numbers of an item's vector, at most.
@@ -48,7 +49,7 @@ const HELD_OUT: f64 = 0.1;
 /// Items among which noise leaves a vector's own undecided, about.
 const PERPLEXITY: f64 = 3.0;
 /// Rounds of calibration, and users drawn in each at most.
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 10;
 const DRAWN: usize = 2_000;
 /// The largest correction of an item in a round, a logarithm.
 const LARGEST: f32 = 1.0;
@@ -64,16 +65,6 @@ pub struct HistoryGan {
     items: Items,
 }
 
-/// Items as vectors.
-#[derive(Debug, Clone, PartialEq)]
-struct Items {
-    /// `[items, vector]`
-    vectors: Vec<f32>,
-    /// `[items]` logarithms of how often each is drawn where vectors say nothing, half the squared length over the noise's
-    /// variance taken away.
-    odds: Vec<f32>,
-}
-
 /// All of a [`HistoryGan`] but its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Structure {
@@ -86,8 +77,8 @@ pub struct Structure {
     events: usize,
     /// Standard deviation of the noise on vectors.
     blur: f32,
-    /// How often, after the first session, an item is one of the user's earlier sessions beyond what vectors bring about.
-    again: f32,
+    /// What histories say of the next item.
+    mixture: Mixture,
     log: Log,
     unfinished: bool,
 }
@@ -112,7 +103,7 @@ impl Structure {
             && (1..=MOST_EVENTS_OF_CELL).contains(&self.events)
             && self.blur.is_finite()
             && self.blur > 0.0
-            && (0.0..1.0).contains(&self.again)
+            && self.mixture.is_sound()
     }
 }
 
@@ -136,6 +127,7 @@ impl HistoryGan {
         let vectors = summary.places(items, vector);
         let counts = popularity(sequences, items);
         let blur = blur_of(&vectors, vector, &counts);
+        let items = Items::of(sequences, (vectors, vector), &counts, blur, fitting.draws);
         let structure = Structure {
             coding: Coding::of(sequences, clock),
             form,
@@ -144,7 +136,7 @@ impl HistoryGan {
             vector,
             events: events_of_cell(&summary.events),
             blur,
-            again: 0.0,
+            mixture: items.mixture(sequences),
             log: Log::default(),
             unfinished: false,
         };
@@ -155,7 +147,7 @@ impl HistoryGan {
             sequences,
             coding: &structure.coding,
             profiles: &table,
-            vectors: &vectors,
+            vectors: &items.vectors,
             blur,
             sizes,
             generator: Generator::new(sizes),
@@ -170,7 +162,7 @@ impl HistoryGan {
         let Learned { generator, log, unfinished } = train(&game, Course { epochs, critic_steps, average }, fitting)?;
         let network = game.generator.clone();
         let mut gan = HistoryGan {
-            items: Items::of(vectors, vector, &counts, blur),
+            items,
             generator: network,
             weights: generator,
             structure: Structure { log, unfinished, ..structure },
@@ -199,20 +191,33 @@ impl HistoryGan {
         (self.items.odds.len(), self.structure.coding.actions)
     }
 
-    /// The model in parts for storage: what is not numbers, weights, item vectors, and odds of items.
-    pub fn stored(&self) -> (&Structure, [&[f32]; 3]) {
-        (&self.structure, [&self.weights, &self.items.vectors, &self.items.odds])
+    /// The model in parts for storage: what is not numbers, numbers, and places of items.
+    pub fn parts(&self) -> (&Structure, Vec<f32>, Vec<u32>) {
+        let Items { vectors, odds, popularity, companions } = &self.items;
+        let (mut numbers, mut places) = ([&self.weights[..], vectors, odds, popularity].concat(), Vec::new());
+        companions.iter().for_each(|companions| companions.store(&mut numbers, &mut places));
+        (&self.structure, numbers, places)
     }
 
-    /// Puts together what [`HistoryGan::stored`] took apart; `None` where it does not fit together.
-    pub fn from_stored(structure: Structure, [weights, vectors, odds]: [Vec<f32>; 3]) -> Option<HistoryGan> {
-        if !structure.is_sound() || vectors.len() != odds.len() * structure.vector || odds.is_empty() {
+    /// Puts together what [`HistoryGan::parts`] took apart, for so many items; `None` where it does not fit together.
+    pub fn from_parts(structure: Structure, items: usize, numbers: &[f32], places: &[u32]) -> Option<HistoryGan> {
+        if !structure.is_sound() || items == 0 || numbers.iter().any(|x| !x.is_finite()) {
             return None;
         }
         let generator = Generator::new(structure.sizes());
-        let finite = [&weights, &vectors, &odds].iter().all(|numbers| numbers.iter().all(|x| x.is_finite()));
-        let fits = finite && weights.len() == generator.layout.total();
-        fits.then_some(HistoryGan { structure, generator, weights, items: Items { vectors, odds } })
+        let (weights, rest) = numbers.split_at_checked(generator.layout.total())?;
+        let (vectors, rest) = rest.split_at_checked(items.checked_mul(structure.vector)?)?;
+        let (odds, rest) = rest.split_at_checked(items)?;
+        let (popularity, mut rest) = rest.split_at_checked(items)?;
+        let mut places = places;
+        let mut companions = || Companions::restore(&mut rest, &mut places, items);
+        let companions = [companions()?, companions()?];
+        let shares = popularity.iter().all(|share| *share > 0.0);
+        let whole = (popularity.iter().map(|share| f64::from(*share)).sum::<f64>() - 1.0).abs() < 1e-2;
+        let is_whole = rest.is_empty() && places.is_empty() && shares && whole;
+        let [vectors, odds, popularity] = [vectors, odds, popularity].map(<[f32]>::to_vec);
+        let items = Items { vectors, odds, popularity, companions };
+        is_whole.then(|| HistoryGan { structure, generator, weights: weights.to_vec(), items })
     }
 
     /// Draws the history of each plan, with one stream for each.
@@ -273,8 +278,8 @@ impl HistoryGan {
         let (sizes, coding) = (self.structure.sizes(), &self.structure.coding);
         let count = said.begins.len();
         let begins = said.sessions(sessions_of(plan, count));
-        let items = self.items.draw(&said.events, sizes, self.structure.blur, stream);
-        let items = self.bought_again(items, &begins, said, stream);
+        let Structure { blur, mixture, .. } = &self.structure;
+        let items = self.items.draw((&said.events, &begins), sizes, (*blur, mixture), stream);
         let (mut time, mut session) = (None, 0);
         let mut events = Vec::with_capacity(count);
         for (at, numbers) in said.events.chunks_exact(sizes.event()).enumerate() {
@@ -286,35 +291,6 @@ impl HistoryGan {
             events.push(NewEvent { item: items[at], time: moment, session, action });
         }
         events
-    }
-
-    /// Some items replaced by such of earlier sessions, those that lie near what was said of the event.
-    fn bought_again(&self, mut items: Vec<u32>, begins: &[bool], said: &Said, stream: &mut Stream) -> Vec<u32> {
-        let (sizes, blur) = (self.structure.sizes(), self.structure.blur);
-        let mut earlier = 0;
-        for at in 0..items.len() {
-            if begins[at] {
-                earlier = at;
-            }
-            if earlier == 0 || stream.random::<f32>() >= self.structure.again {
-                continue;
-            }
-            let place = &said.events[at * sizes.event()..][..sizes.vector];
-            let near = |item: &u32| {
-                let of_item = &self.items.vectors[*item as usize * sizes.vector..][..sizes.vector];
-                matrix::dot(place, of_item) / (blur * blur)
-            };
-            let scores: Vec<f32> = items[..earlier].iter().map(near).collect();
-            let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let odds: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
-            let mut left = stream.random::<f32>() * odds.iter().sum::<f32>();
-            let chosen = odds.iter().position(|odds| {
-                left -= odds;
-                left < 0.0
-            });
-            items[at] = items[chosen.unwrap_or(earlier - 1)];
-        }
-        items
     }
 
     /// Brings made numbers to the frequencies of real ones, and items to their popularity.
@@ -330,11 +306,17 @@ impl HistoryGan {
         let task = fitting.progress.start(&title, Some(ROUNDS), "rounds");
         let total: f64 = counts.iter().sum();
         let (sizes, blur) = (self.structure.sizes(), self.structure.blur);
-        for round in 0..ROUNDS {
+        let begins: Vec<Vec<bool>> =
+            plans.iter().zip(&said).map(|(plan, said)| said.sessions(sessions_of(plan, said.begins.len()))).collect();
+        for _ in 0..ROUNDS {
+            let mixture = &self.structure.mixture;
             let drawn: Vec<Vec<u32>> = said
                 .par_iter()
+                .zip(&begins)
                 .zip(&streams)
-                .map(|(said, stream)| self.items.draw(&said.events, sizes, blur, &mut stream.clone()))
+                .map(|((said, begins), stream)| {
+                    self.items.draw((&said.events, begins), sizes, (blur, mixture), &mut stream.clone())
+                })
                 .collect();
             let mut made = vec![0f64; counts.len()];
             drawn.iter().flatten().for_each(|item| made[*item as usize] += 1.0);
@@ -343,16 +325,10 @@ impl HistoryGan {
                 let expected = count / total * all;
                 *odds += (((expected + 1.0) / (made + 1.0)).ln() as f32).clamp(-LARGEST, LARGEST);
             }
-            if round + 1 == ROUNDS {
-                let of_user = |((plan, said), items): ((&Plan, &Said), &Vec<u32>)| {
-                    let begins = said.sessions(sessions_of(plan, said.begins.len()));
-                    repeats_of(items, &begins)
-                };
-                let all = plans.iter().zip(&said).zip(&drawn).map(of_user);
-                let (again, later) = all.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
-                let by_chance = again as f64 / later.max(1) as f64;
-                self.structure.again = ((repeats - by_chance) / (1.0 - by_chance).max(1e-6)).clamp(0.0, 0.99) as f32;
-            }
+            let again = drawn.iter().zip(&begins).map(|(items, begins)| repeats_of(items, begins));
+            let (again, later) = again.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+            let made = again as f64 / later.max(1) as f64;
+            self.structure.mixture.again((((repeats + 1e-3) / (made + 1e-3)) as f32).clamp(0.5, 2.0));
             task.advance(1)?;
         }
         Ok(())
@@ -418,42 +394,6 @@ impl Said {
     }
 }
 
-impl Items {
-    fn of(vectors: Vec<f32>, vector: usize, counts: &[f64], blur: f32) -> Items {
-        let half = |place: &[f32]| place.iter().map(|x| x * x).sum::<f32>() / (2.0 * blur * blur);
-        let odds = vectors.chunks_exact(vector).zip(counts).map(|(place, count)| count.ln() as f32 - half(place));
-        Items { odds: odds.collect(), vectors }
-    }
-
-    /// An item for each event, `[events, event]`, whose vectors come first.
-    fn draw(&self, events: &[f32], sizes: Sizes, blur: f32, stream: &mut Stream) -> Vec<u32> {
-        /// Events whose odds are looked at together.
-        const TOGETHER: usize = 64;
-        let count = self.odds.len();
-        let mut items = Vec::new();
-        let mut scores = vec![0f32; TOGETHER * count];
-        for events in events.chunks(TOGETHER * sizes.event()) {
-            let places = events.chunks_exact(sizes.event()).flat_map(|event| &event[..sizes.vector]);
-            let places: Vec<f32> = places.map(|x| x / (blur * blur)).collect();
-            let scores = &mut scores[..places.len() / sizes.vector * count];
-            let (a, b) = (rows(&places, sizes.vector), rows(&self.vectors, sizes.vector).transpose());
-            multiply(rows_mut(scores, count), a, b);
-            scores.chunks_exact_mut(count).for_each(|scores| matrix::add(scores, &self.odds));
-            softmax_rows(scores, count);
-            for scores in scores.chunks_exact(count) {
-                let share: f32 = stream.random();
-                let mut sum = 0.0;
-                let chosen = scores.iter().position(|odds| {
-                    sum += odds;
-                    sum > share
-                });
-                items.push(chosen.unwrap_or(count - 1) as u32);
-            }
-        }
-        items
-    }
-}
-
 /// Sessions of a plan whose history has so many events.
 fn sessions_of(plan: &Plan, events: usize) -> usize {
     plan.size.map_or(1, |(sessions, _)| sessions).clamp(events.min(1), events.max(1))
@@ -486,7 +426,7 @@ fn repeats(sequences: &Sequences) -> f64 {
     all.0 as f64 / all.1.max(1) as f64
 }
 
-/// `[items]` how often each is chosen; those that next to nobody chose count alike, so that nobody's choice shows.
+/// `[items]` how often each is chosen; those that few people chose count alike, as their mean where it is one of enough people.
 fn popularity(sequences: &Sequences, items: usize) -> Vec<f64> {
     /// People who must have chosen an item for its own frequency to count.
     const PEOPLE: usize = 10;
@@ -500,7 +440,12 @@ fn popularity(sequences: &Sequences, items: usize) -> Vec<f64> {
         }
     }
     let rare: Vec<usize> = (0..items).filter(|item| people[*item] < PEOPLE).collect();
-    let mean = rare.iter().map(|item| counts[*item]).sum::<f64>() / rare.len().max(1) as f64;
+    let is_rare: Vec<bool> = people.iter().map(|people| *people < PEOPLE).collect();
+    let has_rare = |user: &usize| sequences.of_user(*user).any(|event| is_rare[sequences.item[event] as usize]);
+    let mean = match (0..sequences.users()).filter(has_rare).count() >= PEOPLE {
+        true => rare.iter().map(|item| counts[*item]).sum::<f64>() / rare.len().max(1) as f64,
+        false => 0.5,
+    };
     rare.into_iter().for_each(|item| counts[item] = mean);
     counts.iter().map(|count| count.max(1e-3)).collect()
 }

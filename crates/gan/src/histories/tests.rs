@@ -155,23 +155,28 @@ fn threads_and_neighbours_change_no_bit() {
 fn what_is_stored_draws_the_same_and_forgeries_are_refused() {
     let shop = shop(200, true);
     let gan = fit(&shop, settings(Body::Mlp, Loss::R1, 1));
-    let (structure, numbers) = gan.stored();
-    let numbers = numbers.map(<[f32]>::to_vec);
-    let back = HistoryGan::from_stored(structure.clone(), numbers.clone()).unwrap();
+    let (structure, numbers, places) = gan.parts();
+    let again = |structure: &Structure, numbers: &[f32], places: &[u32]| {
+        HistoryGan::from_parts(structure.clone(), ITEMS, numbers, places)
+    };
+    let back = again(structure, &numbers, &places).unwrap();
     assert_eq!(drawn(&back, &shop).1, drawn(&gan, &shop).1);
-    for at in 0..3 {
-        let mut short = numbers.clone();
-        short[at].pop();
-        assert!(HistoryGan::from_stored(structure.clone(), short).is_none());
-        let mut strange = numbers.clone();
-        strange[at][0] = f32::NAN;
-        assert!(HistoryGan::from_stored(structure.clone(), strange).is_none());
-    }
+    assert!(again(structure, &numbers[1..], &places).is_none());
+    assert!(again(structure, &numbers, &places[1..]).is_none());
+    let strange: Vec<f32> = std::iter::once(f32::NAN).chain(numbers[1..].iter().copied()).collect();
+    assert!(again(structure, &strange, &places).is_none());
+    let mut elsewhere = places.clone();
+    *elsewhere.last_mut().unwrap() = ITEMS as u32;
+    assert!(again(structure, &numbers, &elsewhere).is_none());
+    let mut popular = numbers.clone();
+    let shares = gan.weights.len() + gan.items.vectors.len() + gan.items.odds.len();
+    popular[shares] = 1e30;
+    assert!(again(structure, &popular, &places).is_none());
     let forged = [
         Structure { blur: 0.0, ..structure.clone() },
         Structure { events: 1_000_000, ..structure.clone() },
         Structure { vector: 0, ..structure.clone() },
         Structure { groups: structure.groups + 1, ..structure.clone() },
     ];
-    assert!(forged.into_iter().all(|forged| HistoryGan::from_stored(forged, numbers.clone()).is_none()));
+    assert!(forged.into_iter().all(|forged| again(&forged, &numbers, &places).is_none()));
 }

@@ -2,7 +2,7 @@
 
 use super::{Graph, Op, Var};
 
-impl Graph {
+impl<'a> Graph<'a> {
     /// The gradient of one number, `[1, 1]`, by each of some matrices, in their shapes. It is a part of the graph, and has
     /// gradients like everything else.
     pub fn gradients(&mut self, of: Var, by: &[Var]) -> Vec<Var> {
@@ -12,7 +12,7 @@ impl Graph {
         slopes[of.0] = Some(self.filled([1, 1], 1.0));
         for node in (0..=of.0).rev().filter(|node| depends[*node]) {
             let Some(slope) = slopes[node] else { continue };
-            self.back(Var(node), slope, &mut |graph, to: Var, make: &mut dyn FnMut(&mut Graph) -> Var| {
+            self.back(Var(node), slope, &mut |graph, to: Var, make: &mut dyn FnMut(&mut Graph<'a>) -> Var| {
                 if depends[to.0] {
                     let part = make(graph);
                     slopes[to.0] = Some(match slopes[to.0] {
@@ -22,7 +22,7 @@ impl Graph {
                 }
             });
         }
-        let none = |graph: &mut Graph, by: Var| graph.filled(graph.shape(by), 0.0);
+        let none = |graph: &mut Graph<'a>, by: Var| graph.filled(graph.shape(by), 0.0);
         by.iter().map(|by| slopes.get(by.0).copied().flatten().unwrap_or_else(|| none(self, *by))).collect()
     }
 
@@ -39,7 +39,10 @@ impl Graph {
         match &self.nodes[node].op {
             Op::Given => Vec::new(),
             Op::Product { a, b, .. } => vec![*a, *b],
-            Op::Add(a, b) | Op::Subtract(a, b) | Op::Multiply(a, b) | Op::AddRow(a, b) => vec![*a, *b],
+            Op::Linear(inputs, bias) => inputs.iter().flat_map(|(x, weights)| [*x, *weights]).chain([*bias]).collect(),
+            Op::Add(a, b) | Op::Subtract(a, b) | Op::Multiply(a, b) | Op::AddRow(a, b) | Op::MultiplyRow(a, b) => {
+                vec![*a, *b]
+            }
             Op::Join(parts) => parts.clone(),
             Op::Affine(a, _)
             | Op::Power(a, _)
@@ -49,6 +52,8 @@ impl Graph {
             | Op::Sigmoid(a)
             | Op::Softplus(a)
             | Op::Leaky(a, _)
+            | Op::Standardize(a, _)
+            | Op::InverseDeviation(a, _)
             | Op::Softmax(a, _)
             | Op::SpanSums(a, _)
             | Op::SumRows(a)
@@ -66,11 +71,26 @@ impl Graph {
     }
 
     /// Hands the part of the slope that goes through a matrix to each of those that it is made of.
-    fn back(&mut self, node: Var, slope: Var, to: &mut Hand<'_>) {
+    fn back(&mut self, node: Var, slope: Var, to: &mut Hand<'_, 'a>) {
         let op = self.nodes[node.0].op.clone();
         match op {
             Op::Given => {}
             Op::Product { a, b, transposed } => self.back_of_product(a, b, transposed, slope, to),
+            Op::Linear(inputs, bias) => {
+                for (x, weights) in inputs {
+                    self.back_of_product(x, weights, [false, false], slope, to);
+                }
+                to(self, bias, &mut |graph| graph.sum_rows(slope));
+            }
+            Op::Standardize(a, inverse) => self.back_of_standardize(node, a, inverse, slope, to),
+            // The slope of 1/σ by x is -x̂ / (n σ²).
+            Op::InverseDeviation(a, standard) => to(self, a, &mut |graph| {
+                let square = graph.multiply(node, node);
+                let steep = graph.multiply(square, slope);
+                let steep = graph.scale(steep, -1.0 / graph.shape(a)[0] as f32);
+                graph.multiply_row(standard, steep)
+            }),
+            Op::Leaky(a, factors) => to(self, a, &mut |graph| graph.times(slope, factors)),
             Op::Add(a, b) => {
                 to(self, a, &mut |_| slope);
                 to(self, b, &mut |_| slope);
@@ -86,6 +106,13 @@ impl Graph {
             Op::AddRow(a, row) => {
                 to(self, a, &mut |_| slope);
                 to(self, row, &mut |graph| graph.sum_rows(slope));
+            }
+            Op::MultiplyRow(a, row) => {
+                to(self, a, &mut |graph| graph.multiply_row(slope, row));
+                to(self, row, &mut |graph| {
+                    let product = graph.multiply(slope, a);
+                    graph.sum_rows(product)
+                });
             }
             Op::Join(parts) => {
                 let mut start = 0;
@@ -113,7 +140,7 @@ impl Graph {
     }
 
     /// `c = a · b`: the slope of a is s · bᵀ, that of b is aᵀ · s; of transposed ones, transposed.
-    fn back_of_product(&mut self, a: Var, b: Var, transposed: [bool; 2], slope: Var, to: &mut Hand<'_>) {
+    fn back_of_product(&mut self, a: Var, b: Var, transposed: [bool; 2], slope: Var, to: &mut Hand<'_, 'a>) {
         let [of_a, of_b] = transposed;
         to(self, a, &mut |graph| match of_a {
             false => graph.product_of(slope, b, [false, !of_b]),
@@ -125,8 +152,24 @@ impl Graph {
         });
     }
 
+    /// `x̂ = (x - μ) / σ`: the slope of x is (s - mean(s) - x̂ · mean(s · x̂)) / σ (Ioffe & Szegedy 2015, §3).
+    fn back_of_standardize(&mut self, node: Var, a: Var, inverse: Var, slope: Var, to: &mut Hand<'_, 'a>) {
+        to(self, a, &mut |graph| {
+            let share = -1.0 / graph.shape(a)[0] as f32;
+            let sum = graph.sum_rows(slope);
+            let mean = graph.scale(sum, share);
+            let along = graph.multiply(slope, node);
+            let along = graph.sum_rows(along);
+            let along = graph.scale(along, share);
+            let along = graph.multiply_row(node, along);
+            let rest = graph.add(slope, along);
+            let rest = graph.add_row(rest, mean);
+            graph.multiply_row(rest, inverse)
+        });
+    }
+
     /// Functions of single numbers or spans.
-    fn back_of_function(&mut self, node: Var, op: &Op, slope: Var, to: &mut Hand<'_>) {
+    fn back_of_function(&mut self, node: Var, op: &Op, slope: Var, to: &mut Hand<'_, 'a>) {
         match op {
             Op::Affine(a, factor) => to(self, *a, &mut |graph| graph.scale(slope, *factor)),
             Op::Power(a, exponent) => to(self, *a, &mut |graph| {
@@ -156,12 +199,6 @@ impl Graph {
                 let steep = graph.sigmoid(*a);
                 graph.multiply(slope, steep)
             }),
-            // Flat pieces: which piece a number lies on has no gradient.
-            Op::Leaky(a, factor) => to(self, *a, &mut |graph| {
-                let steep = super::kernels::map(graph.value(*a), |x| if x > 0.0 { 1.0 } else { *factor });
-                let steep = graph.push(Op::Given, steep, graph.shape(*a)[1]);
-                graph.multiply(slope, steep)
-            }),
             Op::Softmax(a, spans) => to(self, *a, &mut |graph| {
                 let weighted = graph.multiply(slope, node);
                 let sums = graph.span_sums(weighted, spans);
@@ -175,4 +212,4 @@ impl Graph {
 }
 
 /// Takes the slope of a matrix, made only where it is wanted.
-type Hand<'a> = dyn FnMut(&mut Graph, Var, &mut dyn FnMut(&mut Graph) -> Var) + 'a;
+type Hand<'h, 'a> = dyn FnMut(&mut Graph<'a>, Var, &mut dyn FnMut(&mut Graph<'a>) -> Var) + 'h;

@@ -2,7 +2,7 @@
 
 use super::{Node, Windows};
 use crate::exponential::{exponential, logarithm, softmax as softmax_of};
-use crate::matrix::{multiply, rows};
+use crate::matrix::{multiply, multiply_add, rows};
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ const PIECE: usize = 1 << 15;
 const HEAVY: usize = 1 << 21;
 
 /// Numbers that a thread keeps of graphs that are gone, at most.
-const KEPT: usize = 1 << 26;
+const KEPT: usize = 1 << 23;
 
 thread_local! {
     /// Memory of graphs that are gone, by length: step after step asks for the same.
@@ -28,7 +28,7 @@ struct Spare {
 }
 
 /// Memory for so many numbers, which may be anything.
-fn memory(length: usize) -> Vec<f32> {
+pub(super) fn memory(length: usize) -> Vec<f32> {
     let spare = SPARE.with_borrow_mut(|spare| {
         let found = spare.by_length.get_mut(&length).and_then(Vec::pop)?;
         spare.numbers -= length;
@@ -65,34 +65,50 @@ pub(super) fn give_back(numbers: Vec<f32>) {
 }
 
 /// The product of two matrices, each transposed or not, and its number of columns.
-pub(super) fn product(a: &Node, b: &Node, transposed: [bool; 2]) -> (Vec<f32>, usize) {
+pub(super) fn product(a: &Node<'_>, b: &Node<'_>, transposed: [bool; 2]) -> (Vec<f32>, usize) {
     let (a, b) = (view(a, transposed[0]), view(b, transposed[1]));
     assert_eq!(a.ncols(), b.nrows());
     let columns = b.ncols();
     let mut value = memory(a.nrows() * columns);
-    product_into(crate::matrix::rows_mut(&mut value, columns), a, b);
+    product_into(crate::matrix::rows_mut(&mut value, columns), a, b, multiply);
     (value, columns)
 }
 
-fn view(node: &Node, transposed: bool) -> MatRef<'_, f32> {
-    let matrix = rows(&node.value, node.columns);
+/// The sum of products, of as many columns each.
+pub(super) fn sum_of_products(products: &[(&Node<'_>, &Node<'_>)], columns: usize) -> Vec<f32> {
+    let (first, _) = products[0];
+    let mut value = memory(first.value.numbers().len() / first.columns * columns);
+    for (at, (a, b)) in products.iter().enumerate() {
+        let (a, b) = (view(a, false), view(b, false));
+        assert_eq!((a.ncols(), b.ncols()), (b.nrows(), columns));
+        let with = if at == 0 { multiply } else { multiply_add };
+        product_into(crate::matrix::rows_mut(&mut value, columns), a, b, with);
+    }
+    value
+}
+
+fn view<'v>(node: &'v Node<'_>, transposed: bool) -> MatRef<'v, f32> {
+    let matrix = rows(node.value.numbers(), node.columns);
     if transposed { matrix.transpose() } else { matrix }
 }
 
-/// `out = a · b`, in pieces side by side or below each other.
-fn product_into(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>) {
+/// `out = a · b`, or `out += a · b`.
+type Multiply = fn(MatMut<'_, f32>, MatRef<'_, f32>, MatRef<'_, f32>);
+
+/// A product in pieces side by side or below each other.
+fn product_into(out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>, with: Multiply) {
     let [high, wide] = [out.nrows(), out.ncols()];
     if high * wide * a.ncols() < 2 * HEAVY || high.max(wide) < 64 {
-        return multiply(out, a, b);
+        return with(out, a, b);
     }
     if high >= wide {
         let middle = half(high);
         let ((above, below), (first, second)) = (out.split_at_row_mut(middle), a.split_at_row(middle));
-        rayon::join(|| product_into(above, first, b), || product_into(below, second, b));
+        rayon::join(|| product_into(above, first, b, with), || product_into(below, second, b, with));
     } else {
         let middle = half(wide);
         let ((left, right), (first, second)) = (out.split_at_col_mut(middle), b.split_at_col(middle));
-        rayon::join(|| product_into(left, a, first), || product_into(right, a, second));
+        rayon::join(|| product_into(left, a, first, with), || product_into(right, a, second, with));
     }
 }
 
@@ -131,12 +147,46 @@ pub(super) fn add_row(a: &[f32], row: &[f32]) -> Vec<f32> {
     out
 }
 
+pub(super) fn add_row_to(a: &mut [f32], row: &[f32]) {
+    a.chunks_exact_mut(row.len()).for_each(|a| crate::matrix::add(a, row));
+}
+
+/// Columns less their means over their deviations, and 1 / these.
+pub(super) fn standardize(a: &[f32], columns: usize, least: f32) -> (Vec<f32>, Vec<f32>) {
+    let rows = (a.len() / columns) as f32;
+    let negative_mean: Vec<f32> = sum_rows(a, columns).into_iter().map(|sum| -sum / rows).collect();
+    let mut out = add_row(a, &negative_mean);
+    let squares = sum_squares(&out, columns);
+    let inverse: Vec<f32> = squares.into_iter().map(|sum| 1.0 / (sum / rows + least).sqrt()).collect();
+    for row in out.chunks_exact_mut(columns) {
+        row.iter_mut().zip(&inverse).for_each(|(x, inverse)| *x *= inverse);
+    }
+    (out, inverse)
+}
+
+pub(super) fn multiply_row(a: &[f32], row: &[f32]) -> Vec<f32> {
+    let mut out = memory(a.len());
+    for (out, a) in out.chunks_exact_mut(row.len()).zip(a.chunks_exact(row.len())) {
+        out.iter_mut().zip(a).zip(row).for_each(|((out, x), y)| *out = x * y);
+    }
+    out
+}
+
 /// The sum of all rows, in double precision for each piece of 256 rows.
 pub(super) fn sum_rows(a: &[f32], columns: usize) -> Vec<f32> {
+    sum_of_rows(a, columns, |x| x)
+}
+
+/// The sum of the squares of all rows, as [`sum_rows`].
+fn sum_squares(a: &[f32], columns: usize) -> Vec<f32> {
+    sum_of_rows(a, columns, |x| x * x)
+}
+
+fn sum_of_rows(a: &[f32], columns: usize, of: impl Fn(f32) -> f32) -> Vec<f32> {
     let mut sums = vec![0f64; columns];
     for piece in a.chunks(256 * columns) {
         let mut part = vec![0f32; columns];
-        piece.chunks_exact(columns).for_each(|row| part.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+        piece.chunks_exact(columns).for_each(|row| part.iter_mut().zip(row).for_each(|(sum, x)| *sum += of(*x)));
         sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += f64::from(x));
     }
     sums.into_iter().map(|x| x as f32).collect()

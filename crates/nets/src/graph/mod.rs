@@ -64,8 +64,12 @@ enum Op {
     Add(Var, Var),
     Subtract(Var, Var),
     Multiply(Var, Var),
+    /// Sum of products of two matrices each, plus a row.
+    Linear(Vec<(Var, Var)>, Var),
     /// Each row plus one row.
     AddRow(Var, Var),
+    /// Each row times one row, number by number.
+    MultiplyRow(Var, Var),
     /// Times a factor, plus an offset.
     Affine(Var, f32),
     Power(Var, f32),
@@ -74,8 +78,11 @@ enum Op {
     HyperbolicTangent(Var),
     Sigmoid(Var),
     Softplus(Var),
-    /// Negative numbers times a factor.
-    Leaky(Var, f32),
+    /// Times numbers that count as constants: negative numbers times a factor, all times a mask.
+    Leaky(Var, Var),
+    /// Columns of mean 0 and variance 1; the other one is 1 / the deviation of each column.
+    Standardize(Var, Var),
+    InverseDeviation(Var, Var),
     Softmax(Var, Spans),
     /// In place of each number the sum of its span in its row.
     SpanSums(Var, Spans),
@@ -97,36 +104,55 @@ enum Op {
 }
 
 #[derive(Debug)]
-struct Node {
+struct Node<'a> {
     op: Op,
     columns: usize,
-    value: Vec<f32>,
-    /// True for memory that came from outside, which nobody asks for again.
-    foreign: bool,
+    value: Value<'a>,
 }
 
-/// A computation so far.
-#[derive(Debug, Default)]
-pub struct Graph {
-    nodes: Vec<Node>,
+/// The numbers of a matrix.
+#[derive(Debug)]
+enum Value<'a> {
+    Made(Vec<f32>),
+    /// Memory that came from outside, which nobody asks for again.
+    Given(Vec<f32>),
+    Lent(&'a [f32]),
 }
 
-impl Drop for Graph {
-    fn drop(&mut self) {
-        let own = self.nodes.drain(..).filter(|node| !node.foreign);
-        own.for_each(|node| kernels::give_back(node.value));
+impl Value<'_> {
+    fn numbers(&self) -> &[f32] {
+        match self {
+            Value::Made(numbers) | Value::Given(numbers) => numbers,
+            Value::Lent(numbers) => numbers,
+        }
     }
 }
 
-impl Graph {
+/// A computation so far, which may use numbers that live as long as `'a`.
+#[derive(Debug, Default)]
+pub struct Graph<'a> {
+    nodes: Vec<Node<'a>>,
+}
+
+impl Drop for Graph<'_> {
+    fn drop(&mut self) {
+        for node in self.nodes.drain(..) {
+            if let Value::Made(numbers) = node.value {
+                kernels::give_back(numbers);
+            }
+        }
+    }
+}
+
+impl<'a> Graph<'a> {
     /// Nothing computed.
-    pub fn new() -> Graph {
+    pub fn new() -> Graph<'a> {
         Graph::default()
     }
 
     /// The numbers of a matrix, row by row.
     pub fn value(&self, var: Var) -> &[f32] {
-        &self.nodes[var.0].value
+        self.nodes[var.0].value.numbers()
     }
 
     /// The only number of a matrix of one.
@@ -137,26 +163,30 @@ impl Graph {
     /// `[rows, columns]` of a matrix.
     pub fn shape(&self, var: Var) -> [usize; 2] {
         let node = &self.nodes[var.0];
-        [node.value.len() / node.columns, node.columns]
+        [node.value.numbers().len() / node.columns, node.columns]
     }
 
     /// A matrix of numbers from outside, row by row.
     pub fn given(&mut self, value: Vec<f32>, columns: usize) -> Var {
         assert!(columns > 0 && value.len().is_multiple_of(columns), "rows of {columns} numbers");
-        let var = self.push(Op::Given, value, columns);
-        self.nodes[var.0].foreign = true;
-        var
+        self.push_value(Op::Given, Value::Given(value), columns)
     }
 
-    /// As [`Graph::given`], of numbers that stay outside.
+    /// As [`Graph::given`], of numbers that stay outside and may change there.
     pub fn copied(&mut self, value: &[f32], columns: usize) -> Var {
         assert!(columns > 0 && value.len().is_multiple_of(columns), "rows of {columns} numbers");
         self.push(Op::Given, kernels::copy(value), columns)
     }
 
+    /// As [`Graph::given`], of numbers that stay outside.
+    pub fn lent(&mut self, value: &'a [f32], columns: usize) -> Var {
+        assert!(columns > 0 && value.len().is_multiple_of(columns), "rows of {columns} numbers");
+        self.push_value(Op::Given, Value::Lent(value), columns)
+    }
+
     /// `[rows, columns]` all of one number.
     pub fn filled(&mut self, [rows, columns]: [usize; 2], with: f32) -> Var {
-        let mut value = kernels::zeros(rows * columns);
+        let mut value = kernels::memory(rows * columns);
         value.fill(with);
         self.push(Op::Given, value, columns)
     }
@@ -193,6 +223,14 @@ impl Graph {
         assert_eq!(self.shape(row), [1, columns]);
         let value = kernels::add_row(self.value(a), self.value(row));
         self.push(Op::AddRow(a, row), value, columns)
+    }
+
+    /// Each row of `a` times `row`, `[1, columns]`, number by number.
+    pub fn multiply_row(&mut self, a: Var, row: Var) -> Var {
+        let columns = self.shape(a)[1];
+        assert_eq!(self.shape(row), [1, columns]);
+        let value = kernels::multiply_row(self.value(a), self.value(row));
+        self.push(Op::MultiplyRow(a, row), value, columns)
     }
 
     /// `factor · a + offset`.
@@ -242,9 +280,36 @@ impl Graph {
         self.map(a, Op::Softplus(a), kernels::softplus)
     }
 
-    /// `a` where it is positive, `slope · a` elsewhere.
+    /// `a` where it is positive, `slope · a` elsewhere. On which side a number lies has no gradient.
     pub fn leaky(&mut self, a: Var, slope: f32) -> Var {
-        self.map(a, Op::Leaky(a, slope), move |x| if x > 0.0 { x } else { slope * x })
+        let factors = kernels::map(self.value(a), |x| if x > 0.0 { 1.0 } else { slope });
+        self.times_constants(a, factors)
+    }
+
+    /// As [`Graph::leaky`], times a mask.
+    pub fn leaky_masked(&mut self, a: Var, slope: f32, mask: &[f32]) -> Var {
+        assert_eq!(self.value(a).len(), mask.len());
+        let factors = kernels::pair(self.value(a), mask, |x, mask| if x > 0.0 { mask } else { slope * mask });
+        self.times_constants(a, factors)
+    }
+
+    fn times_constants(&mut self, a: Var, factors: Vec<f32>) -> Var {
+        let factors = self.push(Op::Given, factors, self.shape(a)[1]);
+        self.times(a, factors)
+    }
+
+    /// Number by number times constants.
+    fn times(&mut self, a: Var, factors: Var) -> Var {
+        self.pair(a, factors, Op::Leaky(a, factors), |x, y| x * y)
+    }
+
+    /// Columns less their means, over their deviations: of mean 0 and variance 1 where the variance is far above `least`,
+    /// which is added to it.
+    pub fn standardize(&mut self, a: Var, least: f32) -> Var {
+        let columns = self.shape(a)[1];
+        let (value, inverse) = kernels::standardize(self.value(a), columns, least);
+        let inverse = self.push(Op::InverseDeviation(a, Var(self.nodes.len() + 1)), inverse, columns);
+        self.push(Op::Standardize(a, inverse), value, columns)
     }
 
     /// Probabilities from scores, span by span in each row.
@@ -294,7 +359,7 @@ impl Graph {
     pub fn repeat_rows(&mut self, a: Var, rows: usize) -> Var {
         let [one, columns] = self.shape(a);
         assert_eq!(one, 1);
-        let mut value = kernels::zeros(rows * columns);
+        let mut value = kernels::memory(rows * columns);
         value.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(self.value(a)));
         self.push(Op::RepeatRows(a), value, columns)
     }
@@ -302,7 +367,7 @@ impl Graph {
     /// One column, `[rows, 1]`, so many times.
     pub fn repeat_columns(&mut self, a: Var, columns: usize) -> Var {
         assert_eq!(self.shape(a)[1], 1);
-        let mut value = kernels::zeros(self.value(a).len() * columns);
+        let mut value = kernels::memory(self.value(a).len() * columns);
         value.chunks_exact_mut(columns).zip(self.value(a)).for_each(|(row, x)| row.fill(*x));
         self.push(Op::RepeatColumns(a), value, columns)
     }
@@ -317,7 +382,7 @@ impl Graph {
     /// Some columns.
     pub fn columns(&mut self, a: Var, range: Range<usize>) -> Var {
         let columns = self.shape(a)[1];
-        let mut value = kernels::zeros(self.value(a).len() / columns * range.len());
+        let mut value = kernels::memory(self.value(a).len() / columns * range.len());
         for (out, row) in value.chunks_exact_mut(range.len()).zip(self.value(a).chunks_exact(columns)) {
             out.copy_from_slice(&row[range.clone()]);
         }
@@ -338,7 +403,7 @@ impl Graph {
     pub fn join(&mut self, parts: &[Var]) -> Var {
         let rows = self.shape(parts[0])[0];
         let columns = parts.iter().map(|part| self.shape(*part)[1]).sum();
-        let mut value = kernels::zeros(rows * columns);
+        let mut value = kernels::memory(rows * columns);
         let mut start = 0;
         for part in parts {
             let [height, width] = self.shape(*part);
@@ -354,7 +419,7 @@ impl Graph {
     /// The rows at some places, `[places, columns]`.
     pub fn take(&mut self, a: Var, places: &Arc<[u32]>) -> Var {
         let columns = self.shape(a)[1];
-        let (from, mut value) = (self.value(a), kernels::zeros(places.len() * columns));
+        let (from, mut value) = (self.value(a), kernels::memory(places.len() * columns));
         for (out, place) in value.chunks_exact_mut(columns).zip(places.iter()) {
             out.copy_from_slice(&from[*place as usize * columns..][..columns]);
         }
@@ -388,8 +453,16 @@ impl Graph {
 
     /// `x · weights + bias`, `[rows, outputs]`; `weights` is `[inputs, outputs]`, `bias` `[1, outputs]`.
     pub fn linear(&mut self, x: Var, weights: Var, bias: Var) -> Var {
-        let product = self.product(x, weights);
-        self.add_row(product, bias)
+        self.linear_of(&[(x, weights)], bias)
+    }
+
+    /// As [`Graph::linear`], the sum over several inputs with weights of their own.
+    pub fn linear_of(&mut self, inputs: &[(Var, Var)], bias: Var) -> Var {
+        let columns = self.shape(bias)[1];
+        let products: Vec<_> = inputs.iter().map(|(x, weights)| (&self.nodes[x.0], &self.nodes[weights.0])).collect();
+        let mut value = kernels::sum_of_products(&products, columns);
+        kernels::add_row_to(&mut value, self.value(bias));
+        self.push(Op::Linear(inputs.to_vec(), bias), value, columns)
     }
 
     fn pair(&mut self, a: Var, b: Var, op: Op, with: impl Fn(f32, f32) -> f32 + Sync) -> Var {
@@ -406,7 +479,11 @@ impl Graph {
     }
 
     fn push(&mut self, op: Op, value: Vec<f32>, columns: usize) -> Var {
-        self.nodes.push(Node { op, columns, value, foreign: false });
+        self.push_value(op, Value::Made(value), columns)
+    }
+
+    fn push_value(&mut self, op: Op, value: Value<'a>, columns: usize) -> Var {
+        self.nodes.push(Node { op, columns, value });
         Var(self.nodes.len() - 1)
     }
 }

@@ -43,7 +43,8 @@ fn functions() -> Vec<(&'static str, Function)> {
             let added = g.add_row(x, tanh);
             let repeated = g.repeat_rows(row, 3);
             let all = g.multiply(added, repeated);
-            weighted(g, all)
+            let scaled = g.multiply_row(all, tanh);
+            weighted(g, scaled)
         }),
         ("columns", |g, x| {
             let column = g.sum_columns(x);
@@ -67,8 +68,22 @@ fn functions() -> Vec<(&'static str, Function)> {
         }),
         ("leaky", |g, x| {
             let leaky = g.leaky(x, 0.2);
-            let square = g.multiply(leaky, leaky);
+            let masked = g.leaky_masked(x, 0.3, &numbers(12, 9));
+            let square = g.multiply(leaky, masked);
             weighted(g, square)
+        }),
+        ("linear", |g, x| {
+            let (row, weights) = (g.sum_rows(x), g.product_of(x, x, [true, false]));
+            let tanh = g.tanh(row);
+            let y = g.linear(x, weights, tanh);
+            let z = g.linear_of(&[(x, weights), (y, weights)], row);
+            weighted(g, z)
+        }),
+        ("standardize", |g, x| {
+            let standard = g.standardize(x, 0.1);
+            let square = g.multiply(standard, standard);
+            let product = g.multiply(square, x);
+            weighted(g, product)
         }),
         ("softmax", |g, x| {
             let spans: Spans = vec![0, 1, 4].into();

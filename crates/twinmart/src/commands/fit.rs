@@ -68,6 +68,9 @@ struct Networks {
     /// gan: steps of the discriminator for one of the generator, 1 to 20 [default: the project's, else 1]
     #[arg(long, value_name = "N")]
     critic_steps: Option<usize>,
+    /// gan: rows in a step, 10 to 100,000 and no fewer than --pack; more are faster and learn less in an epoch [default: the project's, else 100]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
     /// gan: draw by the running mean of the generator's weights [default: the project's, else true]
     #[arg(long, value_name = "BOOL")]
     average: Option<bool>,
@@ -89,13 +92,15 @@ impl Networks {
         synthesis.loss = self.loss.as_deref().map(Loss::parse).transpose()?.unwrap_or(synthesis.loss);
         synthesis.pack = self.pack.unwrap_or(synthesis.pack);
         synthesis.critic_steps = self.critic_steps.unwrap_or(synthesis.critic_steps);
+        synthesis.batch = self.batch.unwrap_or(synthesis.batch);
         synthesis.average = self.average.unwrap_or(synthesis.average);
         Ok(())
     }
 
     fn any(&self) -> bool {
         let names = self.body.is_some() || self.loss.is_some() || self.curves.is_some();
-        names || self.pack.is_some() || self.critic_steps.is_some() || self.average.is_some()
+        let sizes = self.pack.is_some() || self.critic_steps.is_some() || self.batch.is_some();
+        names || sizes || self.average.is_some()
     }
 }
 
@@ -227,7 +232,7 @@ fn warn_of_idle_flags(arguments: &Arguments, settings: &FitSettings, of_rows: bo
     }
     if arguments.networks.any() && settings.method != Method::Gan {
         screen.progress.warn(&format!(
-            "--body, --loss, --pack, --critic-steps, --average and --curves change nothing: the method is {method}; use --method gan"
+            "--body, --loss, --pack, --critic-steps, --batch, --average and --curves change nothing: the method is {method}; use --method gan"
         ));
     }
     if arguments.preset.is_some() && settings.method == Method::Gan {
