@@ -43,6 +43,32 @@ pub(crate) fn of_generator(graph: &mut Graph, loss: Loss, made: Var) -> Var {
     graph.mean(wrong)
 }
 
+/// The discriminator's loss on real and made examples, as it is told and with its penalty; `judge` gives its answers, and
+/// `middle` are examples between both where the penalty is taken there.
+pub(crate) fn of_examples(
+    graph: &mut Graph,
+    (loss, penalty_at): (Loss, PenaltyAt),
+    [real, made]: [Var; 2],
+    middle: Option<Var>,
+    mut judge: impl FnMut(&mut Graph, Var) -> Var,
+) -> (Var, Var) {
+    let (of_real, of_made) = (judge(graph, real), judge(graph, made));
+    let told = of_discriminator(graph, loss, of_real, of_made);
+    let penalized = match penalty_at {
+        PenaltyAt::Nowhere => None,
+        PenaltyAt::Real => Some((of_real, real)),
+        PenaltyAt::Between => middle.map(|middle| (judge(graph, middle), middle)),
+    };
+    let all = match penalized {
+        Some((answers, examples)) => {
+            let penalty = penalty(graph, loss, answers, &[examples]);
+            graph.add(told, penalty)
+        }
+        None => told,
+    };
+    (told, all)
+}
+
 /// Where the penalty of a loss is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PenaltyAt {

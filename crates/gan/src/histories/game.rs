@@ -261,23 +261,10 @@ impl HistoryGame<'_> {
         let weights = self.critic.layout.given(&mut graph, discriminator);
         let profile = graph.lent(&piece.told.profile, self.sizes.profile);
         let exists = graph.lent(&piece.told.exists, 1);
-        let (real, made) = (graph.given(real, width), graph.lent(made, width));
-        let of_real = self.judge(&mut graph, &weights, real, profile, exists);
-        let of_made = self.judge(&mut graph, &weights, made, profile, exists);
-        let told = losses::of_discriminator(&mut graph, loss, of_real, of_made);
-        let penalized = match penalty_at {
-            PenaltyAt::Nowhere => None,
-            PenaltyAt::Real => Some((of_real, real)),
-            PenaltyAt::Between => middle.map(|events| {
-                let events = graph.given(events, width);
-                (self.judge(&mut graph, &weights, events, profile, exists), events)
-            }),
-        };
-        let mut all = told;
-        if let Some((answers, events)) = penalized {
-            let penalty = losses::penalty(&mut graph, loss, answers, &[events]);
-            all = graph.add(told, penalty);
-        }
+        let judge = |graph: &mut Graph, events: Var| self.judge(graph, &weights, events, profile, exists);
+        let examples = [graph.given(real, width), graph.lent(made, width)];
+        let middle = middle.map(|events| graph.given(events, width));
+        let (told, all) = losses::of_examples(&mut graph, (loss, penalty_at), examples, middle, judge);
         step_of(&mut graph, (told, all), piece.share, weights.all())
     }
 

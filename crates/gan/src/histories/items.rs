@@ -67,8 +67,7 @@ impl Mixture {
     }
 }
 
-/// For each event of a user its state, and what each distribution says of its item.
-type Densities = Vec<Seen>;
+/// The state that an event is in, and what each distribution says of its item.
 type Seen = (usize, [f32; KINDS]);
 
 /// Items as vectors, and what goes with what.
@@ -109,7 +108,7 @@ impl Items {
     pub(super) fn mixture(&self, sequences: &Sequences) -> Mixture {
         let every = sequences.users().div_ceil(ASKED).max(1);
         let users: Vec<usize> = (0..sequences.users()).step_by(every).collect();
-        let densities: Vec<Densities> = users
+        let densities: Vec<Vec<Seen>> = users
             .par_iter()
             .map(|user| {
                 let (mut recall, mut densities) = (Recall::default(), Vec::new());
@@ -247,7 +246,7 @@ impl Recall {
     /// Goes on to the next event.
     fn next(&mut self, begins: bool) {
         self.begins = begins;
-        let [session, earlier] = &mut self.traces;
+        let [session, history] = &mut self.traces;
         if begins {
             *session = Trace::default();
             for item in self.session.drain(..) {
@@ -257,7 +256,7 @@ impl Recall {
         } else {
             session.fade(FADES[0]);
         }
-        earlier.fade(FADES[1]);
+        history.fade(FADES[1]);
     }
 
     /// Which mixture counts.

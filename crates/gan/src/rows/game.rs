@@ -253,25 +253,12 @@ impl RowGame<'_> {
         let mut graph = Graph::new();
         let weights = self.discriminator.layout.given(&mut graph, discriminator);
         let asked = piece.prior.asked.as_ref();
-        let mut judge = |graph: &mut Graph, rows: Var| {
+        let judge = |graph: &mut Graph, rows: Var| {
             self.discriminator.judge(graph, &weights, (rows, asked), &mut Dropout(Some(&mut *stream)))
         };
-        let (real, made) = (graph.given(real, width), graph.lent(made, width));
-        let (of_real, of_made) = (judge(&mut graph, real), judge(&mut graph, made));
-        let told = losses::of_discriminator(&mut graph, loss, of_real, of_made);
-        let penalized = match penalty_at {
-            PenaltyAt::Nowhere => None,
-            PenaltyAt::Real => Some((of_real, real)),
-            PenaltyAt::Between => middle.map(|rows| {
-                let rows = graph.given(rows, width);
-                (judge(&mut graph, rows), rows)
-            }),
-        };
-        let mut all = told;
-        if let Some((answers, rows)) = penalized {
-            let penalty = losses::penalty(&mut graph, loss, answers, &[rows]);
-            all = graph.add(told, penalty);
-        }
+        let examples = [graph.given(real, width), graph.lent(made, width)];
+        let middle = middle.map(|rows| graph.given(rows, width));
+        let (told, all) = losses::of_examples(&mut graph, (loss, penalty_at), examples, middle, judge);
         step_of(&mut graph, (told, all), piece.share, weights.all())
     }
 
