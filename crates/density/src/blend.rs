@@ -11,12 +11,15 @@
 //! worse than the better of the two. The network also stops by these rows, which favours it a little. Rows with known codes after unknown ones are drawn by the network alone, which
 //! conditions on any codes directly.
 
+use crate::guide::{Asked, Guide, Odds};
+use crate::mixture::chains;
 use crate::network::{Network, NetworkStructure, Size};
 use crate::pick::pick;
 use crate::trees::{LeafFinder, Trees, TreesStructure, width};
 use crate::{Fitting, Parts, RowDensity, UNKNOWN, held_out, knows_after_unknown};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::time::Instant;
 use twinmart_encode::codes::{Codes, SubColumn, nodes};
 use twinmart_tables::{Result, Stream};
@@ -166,6 +169,67 @@ impl RowDensity for Blend {
 }
 
 impl Blend {
+    /// As [`RowDensity::fill`], for rows of which more is asked: what is asked of is drawn by the trees, all else given that by
+    /// both.
+    pub fn fill_guided(
+        &self,
+        guide: &Guide,
+        asked: &Asked,
+        particles: usize,
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+    ) {
+        if !asked.leaves.is_empty() {
+            let mut drawn = values.to_vec();
+            self.trees.fill_guided(guide, asked, particles, &mut drawn, streams);
+            let chains = chains(guide.sub_columns());
+            for chain in chains.into_iter().filter(|c| asked.leaves.iter().any(|(first, _)| *first == c.start)) {
+                chain.for_each(|p| values[p].clone_from(&drawn[p]));
+            }
+        }
+        self.fill(values, streams);
+    }
+
+    /// As [`Trees::particles_for`].
+    pub fn particles_for(&self, asked: &Asked) -> usize {
+        self.trees.particles_for(asked)
+    }
+
+    /// The odds of all leaves of each chain that is open in a row, given what is known of the row and asked: shares of so many
+    /// draws. `values` is filled as well.
+    pub fn odds(
+        &self,
+        guide: &Guide,
+        asked: &Asked,
+        draws: usize,
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+    ) -> Vec<Odds> {
+        let chains = chains(guide.sub_columns());
+        let empty = |chain: &Range<usize>, row: usize| Odds {
+            chain: chain.start,
+            row,
+            leaves: vec![0.0; guide.sub_columns()[chain.end - 1].nodes()],
+        };
+        let known = values.to_vec();
+        let mut odds: Vec<Odds> = Vec::new();
+        for chain in &chains {
+            let open = known[chain.end - 1].iter().enumerate().filter(|(_, code)| **code == UNKNOWN);
+            odds.extend(open.map(|(row, _)| empty(chain, row)));
+        }
+        for _ in 0..draws {
+            let mut drawn = known.clone();
+            self.fill_guided(guide, asked, 1, &mut drawn, streams);
+            for odds in &mut odds {
+                let levels = chains.iter().find(|c| c.start == odds.chain).cloned().unwrap_or_default();
+                let leaf = levels.fold(0, |node, p| guide.sub_columns()[p].child(node, drawn[p][odds.row]));
+                odds.leaves[leaf as usize] += 1.0 / draws as f32;
+            }
+            values.clone_from_slice(&drawn);
+        }
+        odds
+    }
+
     /// Draws rows with known codes after unknown ones.
     fn fill_late(&self, values: &mut [Vec<u32>], rows: &[usize], streams: &mut [Stream]) {
         let mut part: Vec<Vec<u32>> = values.iter().map(|v| rows.iter().map(|row| v[*row]).collect()).collect();

@@ -11,7 +11,7 @@
 //! held-out likelihood gains; circuits from other starts are averaged while that gains.
 
 use crate::mixture::{
-    Data, at, base_likelihood, bases_are_sound, chains, chains_are_sound, draw, is_past, log_sum, logarithm, sum,
+    Data, at, base_likelihood, bases_are_sound, chains, chains_are_sound, dot, draw, is_past, log_sum, logarithm, scale,
 };
 use crate::pick::pick;
 use crate::{Fitting, Parts, RowDensity, UNKNOWN};
@@ -694,26 +694,6 @@ fn multiply(a: &[f32], strides: (usize, usize), b: &[f32], c: &mut [f32], column
 
 fn transpose(table: &[f32], width: usize) -> Vec<f32> {
     (0..width).flat_map(|column| table[column..].iter().step_by(width)).copied().collect()
-}
-
-/// Divides by the sum, and returns it.
-#[inline(always)]
-fn scale(row: &mut [f32]) -> f32 {
-    let total = sum(row).max(f32::MIN_POSITIVE);
-    let inverse = 1.0 / total;
-    row.iter_mut().for_each(|x| *x *= inverse);
-    total
-}
-
-/// Inner product in sixteen parts, folded in a fixed order.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut parts = [0f32; 16];
-    let (mut a, mut b) = (a.chunks_exact(16), b.chunks_exact(16));
-    for (a, b) in (&mut a).zip(&mut b) {
-        parts.iter_mut().zip(a.iter().zip(b)).for_each(|(p, (a, b))| *p += a * b);
-    }
-    parts.iter().sum::<f32>() + a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum::<f32>()
 }
 
 fn mean(logs: &[f32]) -> f64 {

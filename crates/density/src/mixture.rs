@@ -75,6 +75,46 @@ impl Mixture {
         Ok(Mixture::of(&data, &average(&data, best, fitting)?))
     }
 
+    /// Learns one mixture of so many components. As [`Mixture::fit`] otherwise.
+    pub(crate) fn of_components(parts: &Parts, components: usize, fitting: &Fitting) -> Result<Mixture> {
+        let data = Data::of(parts, &fitting.draws);
+        let strengths = vec![START_STRENGTH; data.sub_columns.len()];
+        let member = Member::learn(&data, components, 0, &strengths, f64::NEG_INFINITY, fitting)?;
+        Ok(Mixture::of(&data, &[member]))
+    }
+
+    /// One component, in which the children of a node are equally likely.
+    pub(crate) fn uniform(sub_columns: &[SubColumn]) -> Mixture {
+        let base = |s: &SubColumn| s.members.iter().flat_map(|m| vec![1.0 / *m as f32; *m as usize]).collect();
+        Mixture {
+            sub_columns: sub_columns.to_vec(),
+            base: sub_columns.iter().map(base).collect(),
+            log_weights: vec![0.0],
+            factors: sub_columns.iter().map(|s| vec![1.0; s.nodes()]).collect(),
+        }
+    }
+
+    pub(crate) fn sub_columns(&self) -> &[SubColumn] {
+        &self.sub_columns
+    }
+
+    /// q of each node of a sub-column.
+    pub(crate) fn base(&self, p: usize) -> &[f32] {
+        &self.base[p]
+    }
+
+    /// r of a sub-column: `[nodes][components]`.
+    pub(crate) fn factors(&self, p: usize) -> &[f32] {
+        &self.factors[p]
+    }
+
+    /// π, by component.
+    pub(crate) fn weights(&self) -> Vec<f32> {
+        let mut weights = self.log_weights.clone();
+        log_sum(&mut weights);
+        weights
+    }
+
     fn of(data: &Data, members: &[Member]) -> Mixture {
         let share = -(members.len() as f32).ln();
         let log_weights = members.iter().flat_map(|m| m.log_weights.iter().map(move |w| w + share)).collect();
@@ -567,6 +607,26 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
         parts.iter_mut().zip(chunk).for_each(|(p, x)| *p += x);
     }
     parts.iter().sum::<f32>() + chunks.remainder().iter().sum::<f32>()
+}
+
+/// Inner product in sixteen parts, folded in a fixed order.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut parts = [0f32; 16];
+    let (mut a, mut b) = (a.chunks_exact(16), b.chunks_exact(16));
+    for (a, b) in (&mut a).zip(&mut b) {
+        parts.iter_mut().zip(a.iter().zip(b)).for_each(|(p, (a, b))| *p += a * b);
+    }
+    parts.iter().sum::<f32>() + a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// Divides by the sum, and returns it.
+#[inline(always)]
+pub(crate) fn scale(row: &mut [f32]) -> f32 {
+    let total = sum(row).max(f32::MIN_POSITIVE);
+    let inverse = 1.0 / total;
+    row.iter_mut().for_each(|x| *x *= inverse);
+    total
 }
 
 /// Natural logarithm of a positive normal number, to an absolute error of 1e-6: x = m·2^e, √½ ≤ m < √2, and

@@ -73,6 +73,21 @@ impl Cells {
         self.number.draw(self.segments(cell), stream)
     }
 
+    /// The share of each cell's values within `intervals`: closed intervals of positions, in ascending order.
+    pub(crate) fn shares(&self, intervals: &[(f64, f64)]) -> Vec<f32> {
+        let share = |cell: usize| {
+            let within: f64 = self.segments(cell).map(|s| self.number.count_within(s, intervals)).sum();
+            let all: u64 = self.segments(cell).map(|s| self.number.count(s)).sum();
+            (within / all as f64).min(1.0) as f32
+        };
+        (0..self.len()).map(share).collect()
+    }
+
+    /// As [`Cells::draw`], of the positions within `intervals`; `None` where there are none.
+    pub(crate) fn draw_within(&self, cell: usize, intervals: &[(f64, f64)], stream: &mut impl RngCore) -> Option<f64> {
+        self.number.draw_within(self.segments(cell), intervals, stream)
+    }
+
     pub(crate) fn is_sound(&self) -> bool {
         self.number.is_sound()
             && self.starts.first() == Some(&0)

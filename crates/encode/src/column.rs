@@ -12,6 +12,7 @@ use crate::marginal::placeholder;
 use crate::moment::{Moment, ticks_per_day, whole};
 use crate::number::Number;
 use crate::observed::{Key, Observed};
+use crate::permitted::{Permitted, Values};
 use crate::text::Text;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::compute::cast;
@@ -252,15 +253,38 @@ impl ColumnEncoding {
         self.chains.iter().zip(self.form.leaves()).flat_map(of_chain).collect()
     }
 
+    /// For each chain, the share of each leaf that is permitted; none where that cannot be said leaf by leaf.
+    pub(crate) fn shares(&self, permitted: &Permitted) -> Vec<Vec<f32>> {
+        let missing = self.missing.then_some(f32::from(u8::from(permitted.missing)));
+        let of_chain = |shares: Vec<f32>| missing.into_iter().chain(shares).collect();
+        self.form.shares(permitted).into_iter().map(of_chain).collect()
+    }
+
+    /// Positions (NaN = missing) as a column of a type; `None` where the cells are not of numbers.
+    pub(crate) fn at(&self, positions: &[f64], data_type: &DataType) -> Option<Result<ArrayRef>> {
+        let Form::Number(cells) = &self.form else { return None };
+        Some(cells.number().grid().column(positions, data_type))
+    }
+
+    /// The smallest and the largest value that can be drawn, as a column of two rows; `None` where values have no order.
+    pub(crate) fn ends(&self, data_type: &DataType) -> Option<ArrayRef> {
+        let Form::Number(cells) = &self.form else { return None };
+        let (low, high) = cells.number().ends();
+        cells.number().grid().column(&[low, high], data_type).ok()
+    }
+
     /// Values for `leaves` (`[chains][rows]`, counted from 0 with "missing"), one stream for each row.
     pub(crate) fn decode(
         &self,
         leaves: &[Vec<u32>],
         since: Option<&ArrayRef>,
+        permitted: Option<&Permitted>,
         data_type: &DataType,
         nullable: bool,
         streams: &mut [impl RngCore],
     ) -> Result<ArrayRef> {
+        /// Draws of a moment from its cells before another cell's is taken for it.
+        const TRIES: usize = 64;
         let missing = u32::from(self.missing);
         let rows = streams.len();
         let absent = |row: usize| self.missing && leaves[0][row] == 0;
@@ -292,8 +316,11 @@ impl ColumnEncoding {
                 Ok(cast(&text, data_type)?)
             }
             Form::Number(cells) => {
+                let intervals = permitted.and_then(|p| p.positions(cells.number().grid()));
                 let positions = streams.iter_mut().enumerate().map(|(row, stream)| {
-                    let drawn = cells.draw(part(0, row) as usize, stream);
+                    let cell = part(0, row) as usize;
+                    let within = intervals.as_ref().and_then(|of| cells.draw_within(cell, of, stream));
+                    let drawn = within.unwrap_or_else(|| cells.draw(cell, stream));
                     if absent(row) { f64::NAN } else { drawn }
                 });
                 cells.number().grid().column(&positions.collect::<Vec<f64>>(), data_type)
@@ -301,7 +328,16 @@ impl ColumnEncoding {
             Form::Moment(moment) => {
                 let ticks = streams.iter_mut().enumerate().map(|(row, stream)| {
                     let cells: Vec<u32> = (0..self.chains.len()).map(|chain| part(chain, row)).collect();
-                    let drawn = moment.draw(&cells, stream);
+                    let mut drawn = moment.draw(&cells, stream);
+                    if let Some(permitted) = permitted.filter(|_| !absent(row)) {
+                        for _ in 0..TRIES {
+                            if permitted.allows(drawn) {
+                                break;
+                            }
+                            drawn = moment.draw(&cells, stream);
+                        }
+                        drawn = moment.nearest(drawn, permitted);
+                    }
                     (!absent(row)).then_some(drawn)
                 });
                 moments_of(ticks.collect(), data_type)
@@ -354,6 +390,26 @@ impl Form {
                     [vec![l.as_ref().map_or(1, Category::others)], l.as_ref().map(listed).unwrap_or_default()].concat(),
                 ]
             }
+        }
+    }
+
+    /// For each chain, the permitted share of each leaf, "missing" left out; none where leaves do not say what is permitted.
+    fn shares(&self, permitted: &Permitted) -> Vec<Vec<f32>> {
+        // What is not listed is drawn as something that nobody asked for.
+        let of_listed = |listed: Option<&Category>| match &permitted.values {
+            Values::Texts(texts) => {
+                let values = listed.map_or(&[][..], Category::values);
+                let share = |value: &String| f32::from(u8::from(texts.contains(value)));
+                [vec![0.0], values.iter().map(share).collect()].concat()
+            }
+            _ => vec![1.0; 1 + listed.map_or(0, |l| l.values().len())],
+        };
+        match self {
+            Form::Nothing | Form::Gap { .. } => Vec::new(),
+            Form::Category(listed) => vec![of_listed(Some(listed))],
+            Form::Text { listed, .. } => vec![of_listed(listed.as_ref())],
+            Form::Number(cells) => vec![permitted.shares(cells)],
+            Form::Moment(moment) => moment.shares(permitted),
         }
     }
 

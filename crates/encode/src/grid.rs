@@ -156,6 +156,27 @@ impl Grid {
         }
     }
 
+    /// The distance between neighbouring positions; 0 on a grid of any numbers.
+    pub fn step(&self) -> f64 {
+        match self {
+            Grid::Whole { step, .. } => *step as f64,
+            Grid::Decimals(decimals) => 10f64.powi(-(*decimals as i32)),
+            Grid::Real => 0.0,
+        }
+    }
+
+    /// The first position on the grid that is not below another.
+    pub fn round_up(&self, position: f64) -> f64 {
+        let nearest = self.round(position);
+        if nearest >= position { nearest } else { self.round(nearest + self.step()) }
+    }
+
+    /// The last position on the grid that is not above another.
+    pub fn round_down(&self, position: f64) -> f64 {
+        let nearest = self.round(position);
+        if nearest <= position { nearest } else { self.round(nearest - self.step()) }
+    }
+
     /// Positions (NaN = missing), rounded to the grid, as a column of a type.
     pub fn column(&self, positions: &[f64], data_type: &DataType) -> Result<ArrayRef> {
         let present = positions.iter().map(|p| Some(*p).filter(|p| !p.is_nan()));

@@ -18,6 +18,7 @@ pub mod marginal;
 mod moment;
 mod number;
 pub mod observed;
+pub mod permitted;
 pub mod space;
 pub mod table;
 mod text;

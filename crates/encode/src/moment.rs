@@ -7,6 +7,7 @@
 use crate::cells::{Cells, Resolution};
 use crate::number::Number;
 use crate::observed::{Held, Key, Observed};
+use crate::permitted::{Permitted, Values};
 use arrow::datatypes::{DataType, TimeUnit};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,43 @@ impl Moment {
             Days::Weeks { .. } => (next().saturating_mul(7)).saturating_add(next()).saturating_sub(3),
         };
         day.saturating_mul(self.ticks_per_day).saturating_add(next())
+    }
+
+    /// For each part, the permitted share of each cell: of days (or weeks) all that hold a permitted moment, of weekdays and
+    /// times those of a single week or day, where no other is permitted.
+    pub(crate) fn shares(&self, permitted: &Permitted) -> Vec<Vec<f32>> {
+        let moments = match &permitted.values {
+            Values::Any => return self.parts().into_iter().map(|part| vec![1.0; part.len()]).collect(),
+            Values::Whole(moments) => moments,
+            Values::Texts(_) | Values::Real(_) => {
+                return self.parts().into_iter().map(|part| vec![0.0; part.len()]).collect();
+            }
+        };
+        let ends: Vec<(Vec<i64>, Vec<i64>)> =
+            moments.iter().map(|(low, high)| (self.split(*low), self.split(*high))).collect();
+        let of_part = |(position, cells): (usize, &Cells)| {
+            // A part is bound only where all coarser parts have one value.
+            let is_bound = position == 0 || matches!(&ends[..], [(low, high)] if low[..position] == high[..position]);
+            if !is_bound {
+                return vec![1.0; cells.len()];
+            }
+            let mut intervals: Vec<(i64, i64)> = Vec::new();
+            for (low, high) in &ends {
+                match intervals.last_mut() {
+                    Some((_, last)) if low[position] <= *last => *last = high[position],
+                    _ => intervals.push((low[position], high[position])),
+                }
+            }
+            Permitted { missing: false, values: Values::Whole(intervals) }.shares(cells)
+        };
+        self.parts().into_iter().enumerate().map(of_part).collect()
+    }
+
+    /// A permitted moment as near as can be: where cells hold only some that are.
+    pub(crate) fn nearest(&self, moment: i64, permitted: &Permitted) -> i64 {
+        let Some(moments) = permitted.whole().filter(|_| !permitted.allows(moment)) else { return moment };
+        let clamped = moments.iter().map(|(low, high)| moment.clamp(*low, *high));
+        clamped.min_by_key(|m| m.abs_diff(moment)).unwrap_or(moment)
     }
 
     pub(crate) fn is_sound(&self) -> bool {

@@ -116,6 +116,71 @@ impl Number {
         if low == high { low } else { self.grid.round(low + share * (high - low)) }
     }
 
+    /// Values of a segment within `intervals`, about: closed intervals of positions, in ascending order. What lies in a
+    /// stretch is spread evenly over its points of the grid.
+    pub(crate) fn count_within(&self, segment: usize, intervals: &[(f64, f64)]) -> f64 {
+        intervals.iter().map(|interval| self.count_in(segment, *interval)).sum()
+    }
+
+    fn count_in(&self, segment: usize, interval: (f64, f64)) -> f64 {
+        /// Share of a stretch of real numbers that a single one of them has.
+        const POINT: f64 = 1e-9;
+        let (low, high, count) = (self.low[segment], self.high[segment], self.count(segment) as f64);
+        let Some((first, last)) = self.points_in(segment, interval) else { return 0.0 };
+        if low == high {
+            return count;
+        }
+        let step = self.grid.step();
+        count * ((last - first + step) / (high - low + step)).clamp(POINT, 1.0)
+    }
+
+    /// The first and the last position of a segment within a closed interval.
+    fn points_in(&self, segment: usize, (from, to): (f64, f64)) -> Option<(f64, f64)> {
+        let (first, last) = (self.low[segment].max(from), self.high[segment].min(to));
+        let (first, last) = if self.low[segment] == self.high[segment] {
+            (first, last)
+        } else {
+            (self.grid.round_up(first), self.grid.round_down(last))
+        };
+        (first <= last).then_some((first, last))
+    }
+
+    /// As [`Number::draw`], of the positions within `intervals`; `None` where there are none.
+    pub(crate) fn draw_within(
+        &self,
+        segments: Range<usize>,
+        intervals: &[(f64, f64)],
+        stream: &mut impl RngCore,
+    ) -> Option<f64> {
+        let pieces = || segments.clone().flat_map(|s| intervals.iter().map(move |i| (s, *i)));
+        let total: f64 = pieces().map(|(s, i)| self.count_in(s, i)).sum();
+        let (mut left, share) = (stream.random::<f64>() * total, stream.random::<f64>());
+        let mut found = None;
+        for (segment, interval) in pieces() {
+            let count = self.count_in(segment, interval);
+            if count > 0.0 {
+                found = self.points_in(segment, interval);
+                if left < count {
+                    break;
+                }
+                left -= count;
+            }
+        }
+        let (first, last) = found?;
+        let step = self.grid.step();
+        let drawn = if step > 0.0 {
+            first + (share * ((last - first) / step + 1.0)).floor() * step
+        } else {
+            first + share * (last - first)
+        };
+        Some(self.grid.round(drawn).clamp(first, last))
+    }
+
+    /// The first and the last position that can be drawn.
+    pub(crate) fn ends(&self) -> (f64, f64) {
+        (self.low[0], self.high[self.segments() - 1])
+    }
+
     /// The mean of a run of segments, between its ends.
     pub(crate) fn mean(&self, segments: Range<usize>) -> f64 {
         let total: u64 = segments.clone().map(|s| self.count(s)).sum();

@@ -6,6 +6,7 @@ use crate::column::{ColumnEncoding, moments_of};
 use crate::grid::Numbers;
 use crate::leaves::Leaves;
 use crate::moment::ticks_per_day;
+use crate::permitted::Permitted;
 use arrow::array::{Array, ArrayRef, Int64Array};
 use arrow::compute::is_not_null;
 use arrow::compute::kernels::zip::zip;
@@ -138,6 +139,27 @@ impl TableEncoding {
         codes
     }
 
+    /// What a column's leaves say of permitted values: for each of its chains, the first sub-column and the share of each leaf
+    /// that is permitted. None where the leaves cannot say it: of moments counted from another one, and where no value may
+    /// come out.
+    pub fn shares(&self, column: usize, permitted: &Permitted) -> Vec<(usize, Vec<f32>)> {
+        let sub_columns = self.sub_columns().into_iter().enumerate();
+        let starts = sub_columns.filter(|(_, s)| s.column == column && s.level == 0).map(|(p, _)| p);
+        let shares = self.columns[column].as_ref().map(|c| c.shares(permitted)).unwrap_or_default();
+        starts.zip(shares).collect()
+    }
+
+    /// Positions as in [`Leaves::positions`] (NaN = missing) as values of a column of numbers; `None` for other columns.
+    pub fn at(&self, column: usize, positions: &[f64], data_type: &DataType) -> Option<Result<ArrayRef>> {
+        self.columns[column].as_ref().and_then(|c| c.at(positions, data_type))
+    }
+
+    /// The smallest and the largest value of a column that can be drawn, as two rows of its type; `None` where its values have
+    /// no order, or are moments.
+    pub fn ends(&self, column: usize, data_type: &DataType) -> Option<ArrayRef> {
+        self.columns[column].as_ref().and_then(|c| c.ends(data_type))
+    }
+
     /// Codes of the sub-columns of one column, for a value drawn by this column's own frequencies: never a missing one.
     pub fn draw(&self, column: usize, stream: &mut impl RngCore) -> Vec<u32> {
         self.columns[column].as_ref().map(|c| c.draw(stream)).unwrap_or_default()
@@ -151,7 +173,19 @@ impl TableEncoding {
         types: &[ColumnType],
         streams: &mut [impl RngCore],
     ) -> Result<Vec<Option<ArrayRef>>> {
-        self.decode_among(values, None, types, streams)
+        self.decode_among(values, None, &[], types, streams)
+    }
+
+    /// As [`TableEncoding::decode`], for rows of whose columns only some values are permitted: `permitted` has what is for each
+    /// column, or is empty.
+    pub fn decode_permitted(
+        &self,
+        values: &[Vec<u32>],
+        permitted: &[Option<Permitted>],
+        types: &[ColumnType],
+        streams: &mut [impl RngCore],
+    ) -> Result<Vec<Option<ArrayRef>>> {
+        self.decode_among(values, None, permitted, types, streams)
     }
 
     /// As [`TableEncoding::decode`], for rows of which the values present in `given` stay: moments are counted from those.
@@ -162,13 +196,14 @@ impl TableEncoding {
         types: &[ColumnType],
         streams: &mut [impl RngCore],
     ) -> Result<Vec<Option<ArrayRef>>> {
-        self.decode_among(values, Some(given), types, streams)
+        self.decode_among(values, Some(given), &[], types, streams)
     }
 
     fn decode_among(
         &self,
         values: &[Vec<u32>],
         given: Option<&[ArrayRef]>,
+        permitted: &[Option<Permitted>],
         types: &[ColumnType],
         streams: &mut [impl RngCore],
     ) -> Result<Vec<Option<ArrayRef>>> {
@@ -189,7 +224,9 @@ impl TableEncoding {
                 }
                 (None, _) => None,
             };
-            decoded.push(Some(column.decode(&leaves, since.as_ref(), of.data_type, of.nullable, streams)?));
+            let permitted = permitted.get(position).and_then(Option::as_ref);
+            let array = column.decode(&leaves, since.as_ref(), permitted, of.data_type, of.nullable, streams)?;
+            decoded.push(Some(array));
             if let (Some(origin), Some(given)) = (column.since(), given) {
                 self.move_origin(position, origin, given, &mut decoded)?;
             }

@@ -10,6 +10,7 @@
 //! Light by design: no query engine, no model.
 
 mod checkpoint;
+pub mod condition;
 mod digest;
 mod draws;
 mod error;

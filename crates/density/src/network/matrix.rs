@@ -5,13 +5,13 @@
 //! and `mul_add` rounds once on every machine: the same bits everywhere.
 
 /// Outputs of one panel of weights; every width is a multiple of it.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Rows (or inputs) that one pass over a panel serves: as many sums as fit into 16 vector registers.
 const TILE: usize = 4;
 
 /// `out[row][o] += Σ_i x[row][i] · weights[i][o]`; `x` is `[rows, inputs]`, `out` is `[rows, outputs]`.
-pub(super) fn multiply_add(x: &[f32], inputs: usize, weights: &[f32], out: &mut [f32]) {
+pub(crate) fn multiply_add(x: &[f32], inputs: usize, weights: &[f32], out: &mut [f32]) {
     pulp::Arch::new().dispatch(MultiplyAdd { x, inputs, weights, out });
 }
 

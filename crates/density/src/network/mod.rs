@@ -5,7 +5,7 @@
 //! codes, wherever they stand.
 
 mod layout;
-mod matrix;
+pub(crate) mod matrix;
 mod orders;
 mod pass;
 mod train;

@@ -4,34 +4,33 @@
 //! boosted trees (`boost.rs`) over the nodes that the row has reached in earlier columns, learned for each sub-column by
 //! itself: so sub-columns are learned side by side, and the result does not depend on how many threads do it.
 //!
-//! Known codes that stand after unknown ones are honoured by a particle filter (Gordon, Salmond & Smith 1993; Doucet &
-//! Johansen 2009, §3): each such row is drawn 32 times in step, weighted by the likelihood of every known code,
-//! resampled there, and one is kept. The draw is exact in the limit of many particles.
+//! Known codes that stand after unknown ones, and leaves that are asked for, are honoured by a particle filter (`walk.rs`).
 
 mod boost;
 mod features;
 mod grow;
 mod learn;
 mod leaves;
+mod walk;
 
-use crate::pick::pick;
-use crate::{RowDensity, UNKNOWN, knows_after_unknown};
+use crate::guide::{Asked, Guide, Lookahead, Odds};
+use crate::{RowDensity, UNKNOWN};
 pub(crate) use boost::width;
 use boost::{IMPOSSIBLE, Tree, add_tree, start};
 use features::Feature;
 use grow::Structure;
 pub(crate) use leaves::LeafFinder;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use twinmart_encode::codes::{Codes, SubColumn, nodes, parents};
 use twinmart_nets::exponential::softmax_rows;
 use twinmart_tables::Stream;
+use walk::Walk;
 
 /// Rows that are scored together: their scores fit the cache.
 const BLOCK: usize = 1_024;
 /// Blocks that go through the sub-columns in step.
 const BLOCKS: usize = 8;
-/// Draws of one row with known codes after unknown ones.
+/// Draws of one row with known codes after unknown ones, where nothing guides them.
 const PARTICLES: usize = 32;
 
 /// A density of boosted trees.
@@ -197,22 +196,8 @@ impl Trees {
 
 impl RowDensity for Trees {
     fn fill(&self, values: &mut [Vec<u32>], streams: &mut [Stream]) {
-        let rows = streams.len();
-        let late: Vec<bool> = (0..rows).map(|row| knows_after_unknown(values, row)).collect();
-        for (is_late, particles) in [(false, 1), (true, PARTICLES)] {
-            let chosen: Vec<usize> = (0..rows).filter(|row| late[*row] == is_late).collect();
-            let blocks: Vec<&[usize]> = chosen.chunks(BLOCK / particles).collect();
-            // In step, so that the finders of one sub-column serve many rows, and no others are there at the time.
-            for blocks in blocks.chunks(BLOCKS) {
-                let mut walks: Vec<Walk> =
-                    blocks.iter().map(|rows| Walk::begin(self, values, rows, particles)).collect();
-                for p in 0..self.sub_columns.len() {
-                    let finders = self.finders(p);
-                    walks.iter_mut().for_each(|walk| walk.step(p, &finders, streams));
-                }
-                walks.into_iter().for_each(|walk| walk.end(values, streams));
-            }
-        }
+        let guide = Guide::blind(&self.sub_columns);
+        self.fill_guided(&guide, &Asked::default(), PARTICLES, values, streams);
     }
 
     fn log_likelihood(&self, rows: &Codes) -> Vec<f64> {
@@ -228,113 +213,91 @@ impl RowDensity for Trees {
     }
 }
 
-/// Drawing some rows, sub-column by sub-column; every row is drawn by `particles` particles side by side.
-struct Walk<'a> {
-    trees: &'a Trees,
-    rows: &'a [usize],
-    particles: usize,
-    /// What is known: `[sub_columns][rows]`.
-    known: Vec<Vec<u32>>,
-    /// `[sub_columns so far][rows · particles]`
-    codes: Vec<Vec<u32>>,
-    reached: Vec<Vec<u32>>,
-    bins: Vec<Vec<u8>>,
-}
-
-impl<'a> Walk<'a> {
-    fn begin(trees: &'a Trees, values: &[Vec<u32>], rows: &'a [usize], particles: usize) -> Walk<'a> {
-        let known = values.iter().map(|v| rows.iter().map(|row| v[*row]).collect()).collect();
-        Walk { trees, rows, particles, known, codes: Vec::new(), reached: Vec::new(), bins: Vec::new() }
+impl Trees {
+    /// As [`RowDensity::fill`], for rows of which more is asked; `particles` draw each row that must heed what comes later.
+    pub fn fill_guided(
+        &self,
+        guide: &Guide,
+        asked: &Asked,
+        particles: usize,
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+    ) {
+        let lookahead = &Lookahead::of(guide, asked);
+        self.walk(lookahead, false, particles, values, streams, |walk, values, streams| walk.end(values, streams));
     }
 
-    /// Draws sub-column `p`, after all before it.
-    fn step(&mut self, p: usize, finders: &[LeafFinder], streams: &mut [Stream]) {
-        let sub_column = &self.trees.sub_columns[p];
-        let all = self.rows.len() * self.particles;
-        let above = if sub_column.level == 0 { vec![0; all] } else { self.reached[p - 1].clone() };
-        let probabilities = self.trees.probabilities(p, finders, &self.bins, &above, &mut vec![0u8; all]);
-        let width = width(sub_column);
-        let mut codes = vec![0u32; all];
-        let mut weights = vec![1f32; all];
-        for (at, (code, row)) in codes.iter_mut().zip(probabilities.chunks_exact(width)).enumerate() {
-            let members = sub_column.members[above[at] as usize];
-            *code = match self.known[p][at / self.particles] {
-                UNKNOWN => {
-                    pick(row[..members as usize].iter().copied(), streams[self.rows[at / self.particles]].random())
-                }
-                // A code that this particle's node does not have: the particle is lost, whatever it does.
-                known if known >= members => {
-                    weights[at] = 0.0;
-                    members - 1
-                }
-                known => {
-                    weights[at] = row[known as usize];
-                    known
-                }
-            };
-        }
-        self.reached.push(nodes(sub_column, &above, &codes));
-        self.bins.push(self.trees.bins(p, &self.reached[p]));
-        self.codes.push(codes);
-        if self.particles > 1 {
-            self.resample(p, &weights, streams);
-        }
+    /// As many particles as about double the work of a row, two at least and four at most: where what is asked comes early, that is
+    /// many, since behind it one of them goes on alone.
+    pub fn particles_for(&self, asked: &Asked) -> usize {
+        let behind = |p: &usize| (p + 1..self.sub_columns.len()).find(|q| self.sub_columns[*q].level == 0);
+        let ends = asked.leaves.iter().map(|(first, _)| behind(first).unwrap_or(self.sub_columns.len()));
+        let end = ends.max().unwrap_or(0);
+        let trees = |of: &[Target]| of.iter().map(|t| t.trees.len() + 1).sum::<usize>();
+        (1 + trees(&self.targets) / trees(&self.targets[..end]).max(1)).clamp(2, 4)
     }
 
-    /// Gives each particle of a row whose code at `p` is known a place in proportion to its weight (systematic resampling,
-    /// Kitagawa 1996).
-    fn resample(&mut self, p: usize, weights: &[f32], streams: &mut [Stream]) {
-        for (row, weights) in weights.chunks_exact(self.particles).enumerate() {
-            let total: f32 = weights.iter().sum();
-            if self.known[p][row] == UNKNOWN || total <= 0.0 {
-                continue;
-            }
-            let start: f32 = streams[self.rows[row]].random();
-            let (mut at, mut passed) = (0, weights[0]);
-            let mut ancestors = Vec::with_capacity(self.particles);
-            for particle in 0..self.particles {
-                let place = (particle as f32 + start) / self.particles as f32 * total;
-                while passed < place && at + 1 < self.particles {
-                    at += 1;
-                    passed += weights[at];
+    /// The odds of all leaves of each chain that is open in a row, given what is known of the row and asked: the shares of so
+    /// many particles, of which each tells a whole distribution where nothing that is known comes later. `values` is filled
+    /// as well.
+    pub fn odds(
+        &self,
+        guide: &Guide,
+        asked: &Asked,
+        particles: usize,
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+    ) -> Vec<Odds> {
+        let lookahead = &Lookahead::of(guide, asked);
+        let mut odds = Vec::new();
+        self.walk(lookahead, true, particles, values, streams, |walk, values, streams| {
+            odds.extend(walk.odds());
+            walk.end(values, streams);
+        });
+        odds
+    }
+
+    /// Walks through all sub-columns. Rows that heed nothing later are drawn by one particle, but where all particles shall go
+    /// to the end.
+    fn walk(
+        &self,
+        lookahead: &Lookahead,
+        to_the_end: bool,
+        particles: usize,
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+        mut end: impl FnMut(Walk, &mut [Vec<u32>], &mut [Stream]),
+    ) {
+        let ends: Vec<usize> = (0..streams.len()).map(|row| lookahead.end_of(values, row)).collect();
+        let is_open = |row: usize| values.iter().any(|v| v[row] == UNKNOWN);
+        let late: Vec<bool> = (0..ends.len()).map(|row| ends[row] > 0 || to_the_end && is_open(row)).collect();
+        for (is_late, particles) in [(false, 1), (true, particles)] {
+            let mut chosen: Vec<usize> = (0..ends.len()).filter(|row| late[*row] == is_late).collect();
+            // Rows of one block need their particles equally long.
+            chosen.sort_by_key(|row| ends[*row]);
+            let blocks: Vec<&[usize]> = chosen.chunks((BLOCK / particles).max(1)).collect();
+            // In step, so that the finders of one sub-column serve many rows, and no others are there at the time.
+            for blocks in blocks.chunks(BLOCKS) {
+                let least_end = if to_the_end && is_late { values.len() } else { 0 };
+                let mut walks: Vec<Walk> = blocks
+                    .iter()
+                    .map(|rows| Walk::begin(self, lookahead, values, rows, &ends, least_end, particles))
+                    .collect();
+                for p in 0..self.sub_columns.len() {
+                    let finders = self.finders(p);
+                    walks.iter_mut().for_each(|walk| walk.step(p, &finders, streams));
                 }
-                ancestors.push(row * self.particles + at);
-            }
-            let here = row * self.particles..(row + 1) * self.particles;
-            for q in 0..=p {
-                reorder(&mut self.codes[q], &ancestors, here.clone());
-                reorder(&mut self.reached[q], &ancestors, here.clone());
-                reorder(&mut self.bins[q], &ancestors, here.clone());
+                walks.into_iter().for_each(|walk| end(walk, values, streams));
             }
         }
     }
-
-    /// Keeps one particle of each row: all weigh the same after the last known code.
-    fn end(self, values: &mut [Vec<u32>], streams: &mut [Stream]) {
-        for (at, row) in self.rows.iter().enumerate() {
-            let chosen = match self.particles {
-                1 => 0,
-                particles => streams[*row].random_range(0..particles),
-            };
-            for (values, codes) in values.iter_mut().zip(&self.codes) {
-                if values[*row] == UNKNOWN {
-                    values[*row] = codes[at * self.particles + chosen];
-                }
-            }
-        }
-    }
-}
-
-fn reorder<T: Copy>(values: &mut [T], from: &[usize], to: std::ops::Range<usize>) {
-    let moved: Vec<T> = from.iter().map(|f| values[*f]).collect();
-    values[to].copy_from_slice(&moved);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Fitting;
-    use rand::SeedableRng;
+    use rand::{Rng, SeedableRng};
     use twinmart_tables::{Draws, Progress};
 
     /// a ∈ 0..3 at random; b = a in nine rows of ten, else at random; c = a + b mod 2, in two levels (c, and its copy).
@@ -418,6 +381,81 @@ mod tests {
             let expected = weight(a) / total;
             // A filter of 32 particles is off by a few parts in a hundred at most.
             assert!((share - expected).abs() < 0.04, "{a}: {share}, not {expected}");
+        }
+    }
+
+    /// The trees' own conditional distribution of all rows, each of which is permitted by a share.
+    fn conditional(trees: &Trees, all: &Codes, permitted: impl Fn(usize) -> f64) -> Vec<f64> {
+        let joint = trees.log_likelihood(all).into_iter().enumerate().map(|(row, log)| log.exp() * permitted(row));
+        let joint: Vec<f64> = joint.collect();
+        let total: f64 = joint.iter().sum();
+        joint.into_iter().map(|j| j / total).collect()
+    }
+
+    /// Half the sum of absolute differences between drawn shares and expected ones.
+    fn distance(values: &[Vec<u32>], all: &Codes, expected: &[f64]) -> f64 {
+        let n = values[0].len();
+        let share = |row: usize| {
+            let is_it = |at: &usize| values.iter().zip(&all.values).all(|(v, a)| v[*at] == a[row]);
+            (0..n).filter(is_it).count() as f64 / n as f64
+        };
+        (0..expected.len()).map(|row| (share(row) - expected[row]).abs()).sum::<f64>() / 2.0
+    }
+
+    #[test]
+    fn what_is_known_or_asked_of_later_columns_is_honoured_as_the_model_has_it() {
+        let trees = fitted(&rows(4_000), 0);
+        let all = all_rows(&trees.sub_columns);
+        let drawn = {
+            let mut values = vec![vec![UNKNOWN; 8_000]; 4];
+            let mut streams: Vec<Stream> = (0..8_000).map(|row| Stream::seed_from_u64(row + (1 << 40))).collect();
+            trees.fill(&mut values, &mut streams);
+            Codes { sub_columns: trees.sub_columns.clone(), values }
+        };
+        let guide = Guide::of(&drawn).unwrap();
+        let n = 20_000;
+        let draw = |known: [u32; 4], asked: &Asked, guide: &Guide, particles: usize| {
+            let mut values: Vec<Vec<u32>> = known.iter().map(|code| vec![*code; n]).collect();
+            let mut streams: Vec<Stream> = (0..n as u64).map(Stream::seed_from_u64).collect();
+            trees.fill_guided(guide, asked, particles, &mut values, &mut streams);
+            values
+        };
+        let nothing = Asked::default();
+        // Leaves of c: one, the first half of another.
+        let leaves = vec![0.0, 0.5, 1.0];
+        let asked = Asked { leaves: vec![(2, leaves.clone())] };
+        let both = Asked { leaves: vec![(1, vec![1.0, 0.0, 0.25]), (2, leaves.clone())] };
+        let leaf = |row: usize| (all.values[2][row] + all.values[3][row]) as usize;
+        let cases: [([u32; 4], &Asked, Vec<f64>); 4] = [
+            (
+                [UNKNOWN, 1, UNKNOWN, UNKNOWN],
+                &nothing,
+                conditional(&trees, &all, |row| f64::from(all.values[1][row] == 1)),
+            ),
+            (
+                [UNKNOWN, UNKNOWN, 1, 1],
+                &nothing,
+                conditional(&trees, &all, |row| f64::from([all.values[2][row], all.values[3][row]] == [1, 1])),
+            ),
+            ([UNKNOWN; 4], &asked, conditional(&trees, &all, |row| f64::from(leaves[leaf(row)]))),
+            (
+                [UNKNOWN; 4],
+                &both,
+                conditional(&trees, &all, |row| {
+                    f64::from(leaves[leaf(row)]) * [1.0, 0.0, 0.25][all.values[1][row] as usize]
+                }),
+            ),
+        ];
+        for (known, asked, expected) in cases {
+            // What so few particles leave; without a guide many do not see rare rows coming.
+            for (guide, particles, bound) in
+                [(&guide, 1, 0.08), (&guide, 4, 0.03), (&Guide::blind(&trees.sub_columns), 64, 0.1)]
+            {
+                let values = draw(known, asked, guide, particles);
+                assert!(known.iter().zip(&values).all(|(k, v)| *k == UNKNOWN || v.iter().all(|c| c == k)));
+                let away = distance(&values, &all, &expected);
+                assert!(away < bound, "{known:?} {asked:?} {particles} particles: {away}");
+            }
         }
     }
 
