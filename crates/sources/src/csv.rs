@@ -58,6 +58,10 @@ impl Records {
         &self.header
     }
 
+    pub(crate) fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
     fn header_name(&self, position: usize) -> String {
         match self.field(position).trim() {
             "" => format!("column_{}", position + 1),

@@ -94,6 +94,14 @@ impl Source {
         self.rows
     }
 
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// All rows in file order.
     pub(crate) fn read(&self) -> Batches {
         let source = self.clone();

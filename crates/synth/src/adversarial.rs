@@ -13,7 +13,7 @@ use crate::density::{from_bytes, to_bytes};
 use crate::encoded::RowEncoding;
 use crate::independent::{from_json, to_json};
 use crate::manifest::{Manifest, TableSpec};
-use crate::rows::Asked;
+use crate::rows::AskedLeaf;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{cast, take};
 use arrow::datatypes::SchemaRef;
@@ -109,7 +109,7 @@ impl Adversarial {
     ///
     /// # Errors
     /// A usage error where there is no such column or value, or the column is no choice among values.
-    pub(crate) fn asked(&self, given: &Target, spec: &TableSpec, schema: &SchemaRef) -> Result<Asked> {
+    pub(crate) fn asked(&self, given: &Target, spec: &TableSpec, schema: &SchemaRef) -> Result<AskedLeaf> {
         let at = |problem: Problem| problem.table(&spec.name).column(&given.column);
         let parts = self.encoding.leaves();
         let askable = |column: usize| {
@@ -154,19 +154,19 @@ impl Adversarial {
         }
         let mut row: Vec<Vec<u32>> = codes.iter().map(|_| vec![0]).collect();
         own.for_each(|sub_column| row[sub_column][0] = codes[sub_column][0]);
-        Ok(Asked { part, leaf: self.encoding.leaves_of(&row)[part][0] })
+        Ok(AskedLeaf { part, leaf: self.encoding.leaves_of(&row)[part][0] })
     }
 
     /// One row for each stream, as one array per column; keys are missing, references are marks of presence. All rows have
     /// what is `asked`.
     pub(crate) fn draw(
         &self,
-        asked: Option<Asked>,
+        asked: Option<AskedLeaf>,
         streams: &mut [Stream],
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
         let leaves = match asked {
-            Some(Asked { part, leaf }) => {
+            Some(AskedLeaf { part, leaf }) => {
                 let held = self.gan.draw_holding(part, leaf, streams);
                 held.ok_or_else(|| not_a_model("a value that was asked for is none"))?
             }

@@ -8,20 +8,25 @@
 //! Neither the encoding ([`RowEncoding`]) nor the density holds a training row: cells stand for the values of several
 //! people, and the density ([`Density`], by preset) for the odds of cells.
 
+use crate::asked::AskedRows;
 use crate::complete::fill_present;
 use crate::container::Entries;
 use crate::density::Density;
 use crate::encoded::RowEncoding;
 use crate::manifest::{Manifest, TableSpec};
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array, new_null_array};
-use arrow::compute::take;
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{concat, is_not_null, take};
 use arrow::datatypes::SchemaRef;
 use rand::Rng;
 use rayon::prelude::*;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use twinmart_density::guide::{Asked, Guide, Odds};
 use twinmart_density::trees::Trees;
 use twinmart_density::{Fitting, UNKNOWN};
 use twinmart_encode::codes::{Codes, SubColumn};
+use twinmart_tables::condition::Condition;
 use twinmart_tables::{Draws, Error, Progress, Result, Stream};
 
 /// How long a row model may learn, and from how much.
@@ -55,7 +60,18 @@ const ROWS_BESIDE_HISTORIES: usize = 40_000;
 pub(crate) struct Autoregressive {
     encoding: RowEncoding,
     density: Density,
+    /// What looks ahead to columns that are known or asked; learned when it is first needed.
+    guide: Arc<OnceLock<Guide>>,
 }
+
+/// Rows that a guide learns from: drawn, not real ones.
+const GUIDED_BY: u64 = 8_192;
+/// Particles that draw a row with gaps.
+pub(crate) const PARTICLES_GIVEN: usize = 16;
+/// Particles that tell the odds of values.
+const PARTICLES_FOR_ODDS: usize = 64;
+/// How often rows are drawn again that miss what leaves cannot say.
+const ROUNDS: usize = 200;
 
 impl Autoregressive {
     /// Learns the rows of a table; `subjects` names the person behind each row.
@@ -100,7 +116,7 @@ impl Autoregressive {
                 spec.name, manifest.settings.max_minutes
             ));
         }
-        Ok(Autoregressive { encoding, density })
+        Ok(Autoregressive { encoding, density, guide: Arc::default() })
     }
 
     /// Adds what a model file must hold.
@@ -118,7 +134,7 @@ impl Autoregressive {
     ) -> Result<Autoregressive> {
         let encoding = RowEncoding::load(prefix, entries, spec, manifest)?;
         let density = Density::load(prefix, entries, manifest.settings.preset, &encoding.sub_columns())?;
-        Ok(Autoregressive { encoding, density })
+        Ok(Autoregressive { encoding, density, guide: Arc::default() })
     }
 
     /// One row for each stream, as one array per column; keys are missing, references are marks of presence.
@@ -132,6 +148,92 @@ impl Autoregressive {
         let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
         self.density.fill(&mut values, streams);
         values
+    }
+
+    /// A guide to the density: a mixture learned from rows that are drawn, always the same ones.
+    pub(crate) fn guide(&self) -> Result<&Guide> {
+        if let Some(guide) = self.guide.get() {
+            return Ok(guide);
+        }
+        let family = Draws::new(0).family("synth.guide", "");
+        let parts: Vec<Vec<Vec<u32>>> = (0..GUIDED_BY)
+            .collect::<Vec<u64>>()
+            .par_chunks(GUIDED_BY as usize / 8)
+            .map(|rows| self.draw_codes(&mut rows.iter().map(|row| family.row(*row)).collect::<Vec<Stream>>()))
+            .collect();
+        let sub_columns = self.encoding.sub_columns();
+        let values = (0..sub_columns.len()).map(|p| parts.iter().flat_map(|part| part[p].iter().copied()).collect());
+        let guide = Guide::of(&Codes { values: values.collect(), sub_columns })?;
+        Ok(self.guide.get_or_init(|| guide))
+    }
+
+    /// What conditions ask of all rows; errors as in [`AskedRows::of`].
+    pub(crate) fn asked(
+        &self,
+        conditions: &[Condition],
+        spec: &TableSpec,
+        manifest: &Manifest,
+        schema: &SchemaRef,
+    ) -> Result<AskedRows> {
+        AskedRows::of(conditions, &self.encoding, spec, &spec.origins(manifest), schema)
+    }
+
+    /// About how likely a row has all that is asked.
+    pub(crate) fn likelihood(&self, asked: &AskedRows) -> Result<f64> {
+        Ok(self.guide()?.likelihood(asked.leaves()))
+    }
+
+    /// As [`Autoregressive::draw`], of rows that all have what is asked.
+    ///
+    /// # Errors
+    /// A usage error where so many draws had none with a moment that is counted from another one as asked: all else is drawn
+    /// as asked at once.
+    pub(crate) fn draw_asked(
+        &self,
+        asked: &AskedRows,
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let guided = (self.guide()?, asked.leaves(), self.density.particles_for(asked.leaves()));
+        let draw = |streams: &mut [Stream]| {
+            let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
+            self.density.fill_guided(guided, &mut values, streams);
+            self.encoding.decode_permitted(&values, asked.permitted(), streams, schema)
+        };
+        let mut columns = draw(streams)?;
+        for _ in 0..ROUNDS {
+            let holds = asked.holds(&columns)?;
+            let missed: Vec<usize> = (0..streams.len()).filter(|row| !holds.value(*row)).collect();
+            if missed.is_empty() {
+                return Ok(columns);
+            }
+            let mut own: Vec<Stream> = missed.iter().map(|row| streams[*row].clone()).collect();
+            let again = draw(&mut own)?;
+            let mut index: Vec<u64> = (0..streams.len() as u64).collect();
+            for (at, (row, stream)) in missed.iter().zip(own).enumerate() {
+                streams[*row] = stream;
+                index[*row] = (streams.len() + at) as u64;
+            }
+            let index = UInt64Array::from(index);
+            let joined = columns.iter().zip(&again).map(|(old, new)| Ok(take(&concat(&[old, new])?, &index, None)?));
+            columns = joined.collect::<Result<_>>()?;
+        }
+        Err(Error::usage(format!("{ROUNDS} draws of a row had none with all that is asked"))
+            .remedy("ask for a wider range of the moments")
+            .into())
+    }
+
+    /// As [`Autoregressive::draw`], around values that are given: all columns, each drawn where it is missing.
+    pub(crate) fn draw_around(
+        &self,
+        given: &[ArrayRef],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut values = self.encoding.encode_given(given)?;
+        self.density.fill_guided((self.guide()?, &Asked::default(), PARTICLES_GIVEN), &mut values, streams);
+        let drawn = self.encoding.decode_given(&values, given, streams, schema)?;
+        given.iter().zip(&drawn).map(|(given, drawn)| Ok(zip(&is_not_null(given)?, given, drawn)?)).collect()
     }
 
     /// Codes as columns; see [`Autoregressive::draw`].
@@ -194,8 +296,49 @@ impl Autoregressive {
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
         let mut values = self.encoding.encode_given(given)?;
-        fill_present(&self.density, &self.encoding, given, wanted, &mut values, streams);
+        fill_present((&self.density, self.guide()?), &self.encoding, given, wanted, &mut values, streams);
         self.encoding.decode_given(&values, given, streams, schema)
+    }
+
+    /// As [`Autoregressive::complete`], with the likeliest values in place of drawn ones: numbers by their mean, all else by
+    /// the cell of the highest odds.
+    pub(crate) fn complete_points(
+        &self,
+        given: &[ArrayRef],
+        wanted: &[bool],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut values = self.encoding.encode_given(given)?;
+        let present = self.encoding.present(wanted);
+        let odds = self.density.odds((self.guide()?, &present, PARTICLES_FOR_ODDS), &mut values, streams);
+        let leaves = self.encoding.leaves();
+        let mut means: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
+        for Odds { chain, row, leaves: odds } in odds {
+            let Some(part) = leaves.iter().find(|part| part.sub_columns.start == chain) else { continue };
+            // What is missing or not listed is no value.
+            let first = usize::from(part.missing) + part.apart;
+            let listed = odds.get(first..).filter(|listed| listed.iter().any(|p| *p > 0.0));
+            let Some(listed) = listed else { continue };
+            if part.ordered {
+                let weighted = listed.iter().zip(&part.positions[first..]).map(|(p, x)| f64::from(*p) * x);
+                let total: f64 = listed.iter().map(|p| f64::from(*p)).sum();
+                let means = &mut means[part.column];
+                means.resize(streams.len(), f64::NAN);
+                means[row] = weighted.sum::<f64>() / total;
+            }
+            let likeliest =
+                listed.iter().enumerate().fold(0, |best, (at, p)| if *p > listed[best] { at } else { best });
+            self.encoding.put_leaf(chain, (first + likeliest) as u32, row, &mut values);
+        }
+        let mut columns = self.encoding.decode_given(&values, given, streams, schema)?;
+        for (column, means) in means.iter().enumerate().filter(|(_, means)| !means.is_empty()) {
+            if let Some(points) = self.encoding.at(column, means, schema.field(column).data_type()) {
+                let points = points?;
+                columns[column] = zip(&is_not_null(&points)?, &points, &columns[column])?;
+            }
+        }
+        Ok(columns)
     }
 }
 

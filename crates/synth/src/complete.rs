@@ -4,12 +4,14 @@
 //! batch ─► model's columns and types ─► codes, unknown where missing ─► density fills ─► columns ─► only gaps are taken
 //! ```
 //!
-//! A gap must become a value, but "missing" is a code like any other: rows are redrawn until no gap is missing again, which
-//! is a draw given that all of them are present. What does not succeed soon is finished column by column.
+//! A gap must become a value, but "missing" is a code like any other. Trees are asked that no gap is missing and heed it as they
+//! heed known values; a network's rows are redrawn until no gap is missing again, which is the same distribution. What does
+//! not succeed soon is finished column by column.
 
-use crate::autoregressive::Autoregressive;
+use crate::autoregressive::{Autoregressive, PARTICLES_GIVEN};
 use crate::density::Density;
 use crate::encoded::RowEncoding;
+use crate::manifest::Origin;
 use crate::model::{Contents, Part};
 use crate::rows::RowModel;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
@@ -18,6 +20,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use rayon::prelude::*;
 use std::sync::Arc;
 use twinmart_density::UNKNOWN;
+use twinmart_density::guide::{Asked, Guide};
 use twinmart_tables::{Draws, Error, Result, Stream};
 
 /// Rows that are completed together.
@@ -25,8 +28,24 @@ const ROWS: usize = 2_048;
 /// How often rows are redrawn whole, and then how often column by column.
 const ROUNDS: usize = 64;
 
+/// What gaps are filled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// A draw given the present values of the row: what completed rows have in common is as it was.
+    Draws,
+    /// The single best guess: numbers by their mean given the present values, all else by the likeliest. Completed rows vary
+    /// less than real ones.
+    Points,
+}
+
 /// Completes `rows`, the first of which has the random stream `first_row`.
-pub(crate) fn complete(contents: &Contents, rows: &RecordBatch, first_row: u64, seed: u64) -> Result<RecordBatch> {
+pub(crate) fn complete(
+    contents: &Contents,
+    rows: &RecordBatch,
+    first_row: u64,
+    seed: u64,
+    filling: Filling,
+) -> Result<RecordBatch> {
     let model = learned(contents)?;
     let spec = &contents.manifest.tables[0];
     let given = Given::of(rows, contents).map_err(|e| e.with(|p| p.table(&spec.name)))?;
@@ -39,10 +58,30 @@ pub(crate) fn complete(contents: &Contents, rows: &RecordBatch, first_row: u64, 
         let columns = given.columns.iter().map(|c| Ok(take(c, &index, None)?)).collect::<Result<Vec<_>>>()?;
         let mut streams: Vec<Stream> =
             chosen.iter().map(|row| family.row(first_row.wrapping_add(*row as u64))).collect();
-        model.complete(&columns, &wanted, &mut streams, &contents.schemas[0])
+        let schema = &contents.schemas[0];
+        match filling {
+            Filling::Draws => model.complete(&columns, &wanted, &mut streams, schema),
+            Filling::Points => model.complete_points(&columns, &wanted, &mut streams, schema),
+        }
     };
     let parts = open.par_chunks(ROWS).map(one).collect::<Result<Vec<_>>>()?;
     given.with_gaps_filled(&open, &parts, &wanted)
+}
+
+/// Values that are given of rows, as all columns of the model's only table; those that are not given are missing throughout.
+pub(crate) fn given_columns(contents: &Contents, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let (spec, _) = (&contents.manifest.tables[0], learned(contents)?);
+    let at = |e: Error| e.with(|p| p.table(&spec.name));
+    let given = Given::of(rows, contents).map_err(at)?;
+    if rows.num_rows() == 0 {
+        return Err(at(Error::usage("no rows are given").remedy("give at least one").into()));
+    }
+    let origins = spec.origins(&contents.manifest);
+    if let Some(key) = given.positions.iter().find(|c| matches!(origins[**c], Origin::Key | Origin::Group)) {
+        let problem = Error::usage("keys are made new for every twin").column(&spec.columns[*key].name);
+        return Err(at(problem.remedy("leave the column out").into()));
+    }
+    Ok(given.columns)
 }
 
 /// The model of the one table, if it is one that knows how columns depend on each other.
@@ -157,7 +196,7 @@ fn same_values(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
 /// value: rows are redrawn until all of theirs are present, [`ROUNDS`] times at most; then what came out present stays and
 /// the rest is redrawn given that; what the model never lets be present in such a row has its column's own frequencies.
 pub(crate) fn fill_present(
-    density: &Density,
+    (density, guide): (&Density, &Guide),
     encoding: &RowEncoding,
     given: &[ArrayRef],
     wanted: &[bool],
@@ -165,6 +204,8 @@ pub(crate) fn fill_present(
     streams: &mut [Stream],
 ) {
     let gaps = Gaps::of(encoding, given, wanted);
+    let present = if density.heeds_presence() { encoding.present(wanted) } else { Asked::default() };
+    let density = (density, guide, &present);
     let known = values.to_vec();
     let mut left: Vec<usize> = (0..streams.len()).collect();
     for _ in 0..ROUNDS {
@@ -197,10 +238,16 @@ pub(crate) fn fill_present(
 }
 
 /// Draws the unknown codes of some rows of `known` into `values`.
-fn redraw(density: &Density, known: &[Vec<u32>], values: &mut [Vec<u32>], rows: &[usize], streams: &mut [Stream]) {
+fn redraw(
+    (density, guide, asked): (&Density, &Guide, &Asked),
+    known: &[Vec<u32>],
+    values: &mut [Vec<u32>],
+    rows: &[usize],
+    streams: &mut [Stream],
+) {
     let mut part: Vec<Vec<u32>> = known.iter().map(|v| rows.iter().map(|row| v[*row]).collect()).collect();
     let mut own: Vec<Stream> = rows.iter().map(|row| streams[*row].clone()).collect();
-    density.fill(&mut part, &mut own);
+    density.fill_guided((guide, asked, PARTICLES_GIVEN), &mut part, &mut own);
     for (values, part) in values.iter_mut().zip(part) {
         rows.iter().zip(part).for_each(|(row, code)| values[*row] = code);
     }

@@ -5,6 +5,7 @@
 use crate::container::{Entries, not_a_model};
 use crate::independent::{from_json, to_json};
 use twinmart_density::blend::Blend;
+use twinmart_density::guide::{Asked, Guide, Odds};
 use twinmart_density::network::Size;
 use twinmart_density::trees::Trees;
 use twinmart_density::{Fitting, RowDensity};
@@ -114,6 +115,47 @@ impl Density {
             }
         };
         density.ok_or_else(|| not_a_model(format!("what was learned of {prefix} does not fit its columns")))
+    }
+
+    /// As [`Density::fill`], for rows of which later columns are known or asked: each is drawn by so many particles.
+    pub(crate) fn fill_guided(
+        &self,
+        (guide, asked, particles): (&Guide, &Asked, usize),
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+    ) {
+        match self {
+            Density::Trees(trees) => trees.fill_guided(guide, asked, particles, values, streams),
+            Density::Blend(blend) => blend.fill_guided(guide, asked, particles, values, streams),
+        }
+    }
+
+    /// How many particles draw a row of which this is asked, and nothing is known.
+    pub(crate) fn particles_for(&self, asked: &Asked) -> usize {
+        match self {
+            Density::Trees(trees) => trees.particles_for(asked),
+            Density::Blend(blend) => blend.particles_for(asked),
+        }
+    }
+
+    /// True where what is asked of missing values is heeded as exactly as all else ([`Density::fill_guided`]); otherwise rows
+    /// are better drawn again until it holds.
+    pub(crate) fn heeds_presence(&self) -> bool {
+        matches!(self, Density::Trees(_))
+    }
+
+    /// The odds of all leaves of each chain that is open in a row, given the known codes of the row and what is asked.
+    /// `values` is filled as well.
+    pub(crate) fn odds(
+        &self,
+        (guide, asked, particles): (&Guide, &Asked, usize),
+        values: &mut [Vec<u32>],
+        streams: &mut [Stream],
+    ) -> Vec<Odds> {
+        match self {
+            Density::Trees(trees) => trees.odds(guide, asked, particles, values, streams),
+            Density::Blend(blend) => blend.odds(guide, asked, particles, values, streams),
+        }
     }
 
     /// Draws every unknown code given the known ones of its row.

@@ -12,9 +12,11 @@ use arrow::compute::{is_not_null, is_null, nullif};
 use arrow::datatypes::{DataType, SchemaRef};
 use rand::RngCore;
 use std::sync::Arc;
+use twinmart_density::guide::Asked;
 use twinmart_encode::Resolution;
 use twinmart_encode::codes::{Codes, SubColumn, UNKNOWN};
 use twinmart_encode::leaves::Leaves;
+use twinmart_encode::permitted::Permitted;
 use twinmart_encode::table::{ColumnInput, ColumnType, TableEncoding};
 use twinmart_privacy::PersonThreshold;
 use twinmart_tables::{ColumnKind, Draws, Progress, Result, Stream};
@@ -116,6 +118,21 @@ impl RowEncoding {
         self.encoding.listed(column)
     }
 
+    /// What the leaves of a column say of permitted values: by the first sub-column of a chain, the share of each leaf.
+    pub(crate) fn shares(&self, column: usize, permitted: &Permitted) -> Vec<(usize, Vec<f32>)> {
+        self.encoding.shares(column, permitted)
+    }
+
+    /// Positions of leaves (NaN = missing) as values of a column of numbers; `None` for other columns.
+    pub(crate) fn at(&self, column: usize, positions: &[f64], data_type: &DataType) -> Option<Result<ArrayRef>> {
+        self.encoding.at(column, positions, data_type)
+    }
+
+    /// The smallest and the largest value of a column of numbers.
+    pub(crate) fn ends(&self, column: usize, data_type: &DataType) -> Option<ArrayRef> {
+        self.encoding.ends(column, data_type)
+    }
+
     /// Rows as codes; what a row of the table cannot hold has the first code.
     pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Codes> {
         let mut codes = self.encoding.encode(&seen(columns, &self.coded)?.iter().collect::<Vec<_>>())?;
@@ -132,6 +149,28 @@ impl RowEncoding {
             *seen = nullif(seen, &is_null(column)?)?;
         }
         Ok(self.encoding.encode_given(&seen.iter().collect::<Vec<_>>())?.values)
+    }
+
+    /// What asks that values of the `wanted` columns are present.
+    pub(crate) fn present(&self, wanted: &[bool]) -> Asked {
+        let parts = self.leaves().into_iter().filter(|part| part.missing && wanted[part.column]);
+        let present = |part: Leaves| {
+            let leaves = (0..part.weights.len()).map(|leaf| f32::from(u8::from(leaf > 0)));
+            (part.sub_columns.start, leaves.collect())
+        };
+        Asked { leaves: parts.map(present).collect() }
+    }
+
+    /// Puts the codes that lead to a leaf of the chain which begins with a sub-column into a row of `values`.
+    pub(crate) fn put_leaf(&self, chain: usize, leaf: u32, row: usize, values: &mut [Vec<u32>]) {
+        let sub_columns = self.sub_columns();
+        let end = (chain + 1..sub_columns.len()).find(|p| sub_columns[*p].level == 0).unwrap_or(sub_columns.len());
+        let mut node = leaf;
+        for p in (chain..end).rev() {
+            let above = sub_columns[p].first.partition_point(|first| *first <= node) - 1;
+            values[p][row] = node - sub_columns[p].first[above];
+            node = above as u32;
+        }
     }
 
     /// For each sub-column, its column where code 0 says that the column's value is missing.
@@ -158,6 +197,18 @@ impl RowEncoding {
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
         let decoded = self.encoding.decode(values, &self.types(schema), streams)?;
+        self.finished(decoded, streams.len(), schema)
+    }
+
+    /// As [`RowEncoding::decode`], for rows of whose columns only some values are permitted.
+    pub(crate) fn decode_permitted(
+        &self,
+        values: &[Vec<u32>],
+        permitted: &[Option<Permitted>],
+        streams: &mut [Stream],
+        schema: &SchemaRef,
+    ) -> Result<Vec<ArrayRef>> {
+        let decoded = self.encoding.decode_permitted(values, permitted, &self.types(schema), streams)?;
         self.finished(decoded, streams.len(), schema)
     }
 

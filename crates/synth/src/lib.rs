@@ -14,6 +14,7 @@
 mod activity;
 mod adversarial;
 mod adversarial_histories;
+mod asked;
 mod autoregressive;
 mod batches;
 mod behaviour;
@@ -48,6 +49,7 @@ mod similar;
 mod write;
 
 pub use batches::Batches;
+pub use complete::Filling;
 pub use fit::fit;
 pub use keys::KeyStyle;
 pub use manifest::{ColumnSpec, Making, Manifest, TableSpec};

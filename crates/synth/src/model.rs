@@ -6,7 +6,7 @@
 //! `behaviour/similar.parquet` or `behaviour/activity.json`.
 
 use crate::behaviour::Behaviour;
-use crate::complete::complete;
+use crate::complete::{Filling, complete};
 use crate::container::{self, Entries, not_a_model};
 use crate::manifest::{Making, Manifest, TableSpec, agrees};
 use crate::predict::{Known, Prediction, predict};
@@ -116,8 +116,7 @@ impl Model {
     ///
     /// For `autoregressive` models of one table. `rows` has columns of that table in any order, not necessarily all; the
     /// result has the same ones, in the model's types. Draws are joint: several gaps of a row fit each other, given that
-    /// all of them are present. A gap that is never filled in rows like its own takes a value by the frequencies of its
-    /// column. Missing values stay missing in keys and in columns that have no values to draw (all missing in training, or
+    /// all of them are present. Missing values stay missing in keys and in columns that have no values to draw (all missing in training, or
     /// none that enough people share). A present value that the model does not know, because few people share it, says
     /// nothing of the others; a number beyond all known ones counts as the nearest of them.
     ///
@@ -128,13 +127,19 @@ impl Model {
     /// A usage error for models of other methods or of several tables, for columns that the model does not have, and for
     /// values that its types cannot say.
     pub fn complete(&self, rows: &RecordBatch, seed: u64) -> Result<RecordBatch> {
-        self.complete_from(rows, 0, seed)
+        self.complete_from(rows, 0, seed, Filling::Draws)
     }
 
     /// As [`Model::complete`], for a part of longer data: `first_row` is the number of its first row there. Parts completed one
-    /// by one are the whole completed at once.
-    pub fn complete_from(&self, rows: &RecordBatch, first_row: u64, seed: u64) -> Result<RecordBatch> {
-        complete(&self.0, rows, first_row, seed)
+    /// by one are the whole completed at once. `filling` says what gaps are filled with.
+    pub fn complete_from(
+        &self,
+        rows: &RecordBatch,
+        first_row: u64,
+        seed: u64,
+        filling: Filling,
+    ) -> Result<RecordBatch> {
+        complete(&self.0, rows, first_row, seed, filling)
     }
 
     /// Says what comes next in a history, and the `k` likeliest next items.

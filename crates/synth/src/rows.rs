@@ -1,6 +1,7 @@
 //! Models of plain tables, row by row: one of the methods, then keys and references on top.
 
 use crate::adversarial::Adversarial;
+use crate::asked::AskedRows;
 use crate::autoregressive::{Autoregressive, Effort};
 use crate::container::{Entries, not_a_model};
 use crate::independent::IndependentRows;
@@ -18,6 +19,7 @@ use parquet::file::properties::WriterProperties;
 use rand::Rng;
 use std::ops::Range;
 use std::sync::Arc;
+use twinmart_tables::condition::{Condition, Test};
 use twinmart_tables::{Draws, Error, Method, Progress, Result, Stream, Table, Target};
 
 /// A model of one table's rows.
@@ -41,12 +43,23 @@ pub(crate) struct Frame<'a> {
     /// Keys of the tables that are kept, by table.
     pub(crate) kept_keys: &'a [Option<ArrayRef>],
     /// What all rows of the only table have.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) asked: Option<&'a Asked>,
 }
 
-/// A value that all rows of a table shall have: the leaf of a part of a column.
+/// What the rows of a table shall have.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    /// All of them a value of a column, of a generator: the leaf of a part.
+    Leaf(AskedLeaf),
+    /// All of them what conditions say.
+    Conditions(AskedRows),
+    /// Each of them the values of a given row, which are given again and again: all columns of the table, open where missing.
+    Rows(Vec<ArrayRef>),
+}
+
+/// The leaf of a part of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct AskedLeaf {
     pub(crate) part: usize,
     pub(crate) leaf: u32,
 }
@@ -85,18 +98,35 @@ impl RowModel {
         })
     }
 
-    /// What stands for a value that all rows shall have.
+    /// What stands for conditions that all rows shall meet.
     ///
     /// # Errors
-    /// A usage error where rows cannot be asked for it.
-    pub(crate) fn asked(&self, given: &Target, spec: &TableSpec, schema: &SchemaRef) -> Result<Asked> {
-        let RowModel::Gan(model) = self else {
-            return Err(Error::usage("this model cannot be asked for values")
+    /// A usage error where rows cannot be asked for them.
+    pub(crate) fn asked(
+        &self,
+        given: &[Condition],
+        spec: &TableSpec,
+        manifest: &Manifest,
+        schema: &SchemaRef,
+    ) -> Result<Asked> {
+        match (self, given) {
+            (RowModel::Autoregressive(model), _) => Ok(Asked::Conditions(model.asked(given, spec, manifest, schema)?)),
+            (RowModel::Gan(model), [Condition { column, test: Test::In(values) }]) if values.len() == 1 => {
+                let target = Target { column: column.clone(), value: values[0].clone() };
+                Ok(Asked::Leaf(model.asked(&target, spec, schema)?))
+            }
+            (RowModel::Gan(_), _) => Err(Error::usage("a generator can be asked for one value of one column")
                 .table(&spec.name)
-                .remedy("fit the table with the method gan")
-                .into());
-        };
-        model.asked(given, spec, schema)
+                .remedy("give one condition 'column=value', or fit the table with the method autoregressive")
+                .into()),
+            _ => Err(Error::usage(format!(
+                "a model of the method {} cannot be asked for values",
+                manifest.method.name()
+            ))
+            .table(&spec.name)
+            .remedy("fit the table with the method autoregressive")
+            .into()),
+        }
     }
 
     /// The training rows, where the model holds them.
@@ -159,8 +189,20 @@ impl RowModel {
             }
             RowModel::Replicate(m) => m.draw(&mut streams)?,
             RowModel::Interpolate(m) => m.draw(range.clone().map(|row| base(row, m.bases())), &mut streams, schema)?,
-            RowModel::Gan(m) => m.draw(frame.asked, &mut streams, schema)?,
-            RowModel::Autoregressive(m) => m.draw(&mut streams, schema)?,
+            RowModel::Gan(m) => {
+                let leaf = frame.asked.and_then(|a| if let Asked::Leaf(leaf) = a { Some(*leaf) } else { None });
+                m.draw(leaf, &mut streams, schema)?
+            }
+            RowModel::Autoregressive(m) => match frame.asked {
+                Some(Asked::Conditions(asked)) => m.draw_asked(asked, &mut streams, schema)?,
+                Some(Asked::Rows(given)) => {
+                    let of = given.first().map_or(1, |c| c.len().max(1)) as u64;
+                    let index = UInt64Array::from_iter_values(range.clone().map(|row| row % of));
+                    let given = given.iter().map(|c| Ok(take(c, &index, None)?)).collect::<Result<Vec<ArrayRef>>>()?;
+                    m.draw_around(&given, &mut streams, schema)?
+                }
+                _ => m.draw(&mut streams, schema)?,
+            },
             RowModel::Independent(m) => m.draw(&mut streams, schema)?,
         };
         frame.assemble(position, values, &[], Numbering::Rows(range.start), &mut streams)

@@ -6,15 +6,17 @@
 
 use crate::Batches;
 use crate::behaviour::Layout;
+use crate::complete::given_columns;
 use crate::container::not_a_model;
 use crate::manifest::{Making, Manifest};
 use crate::model::{Contents, Part};
-use crate::rows::{Asked, Frame};
+use crate::rows::{Asked, Frame, RowModel};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use std::ops::Range;
 use std::sync::Arc;
-use twinmart_tables::{Draws, Error, Result, Target};
+use twinmart_tables::condition::Condition;
+use twinmart_tables::{Draws, Error, Result};
 
 /// Users of a chunk.
 const CHUNK_USERS: u64 = 1_024;
@@ -33,7 +35,7 @@ pub struct Sampler {
     sizes: Vec<u64>,
     kept_keys: Vec<Option<ArrayRef>>,
     layout: Option<Layout>,
-    asked: Option<Asked>,
+    asked: Option<Arc<Asked>>,
 }
 
 /// Some of the chunks of a sampler.
@@ -74,25 +76,43 @@ impl Sampler {
         Ok(Sampler { draws: Draws::new(seed), tables, sizes, kept_keys, layout, asked: None, contents })
     }
 
-    /// The same for rows that all have a value in a column. What goes with it is drawn given the value.
+    /// The same for rows that all meet `conditions`; everything else is drawn given that. Conditions on one column must all
+    /// hold. For models of one table: by `autoregressive`, any conditions on any columns; by `gan`, one value of a category.
     ///
     /// # Errors
-    /// A usage error where the model is none of a single table by `gan`, has no such column or value, or where the column is a
-    /// number: generators are asked for categories.
-    pub fn given(self, given: &Target) -> Result<Sampler> {
-        let single = self.is_single_table().then(|| &self.contents.parts[0]);
-        let asked = match single {
-            Some(Part::Rows(model)) => {
-                model.asked(given, &self.contents.manifest.tables[0], &self.contents.schemas[0])?
-            }
-            _ => {
-                return Err(Error::usage("values can be asked for in models of one table")
-                    .value(String::from(given.clone()))
-                    .remedy("fit one plain table with the method gan")
-                    .into());
-            }
+    /// A usage error for other models, for columns that are not there or hold no values of their own, for values that a column
+    /// cannot have and for conditions that no value meets.
+    pub fn given(self, conditions: &[Condition]) -> Result<Sampler> {
+        let Some(Part::Rows(model)) = self.is_single_table().then(|| &self.contents.parts[0]) else {
+            return Err(not_single());
         };
-        Ok(Sampler { asked: Some(asked), ..self })
+        let Contents { manifest, schemas, .. } = &*self.contents;
+        let asked = model.asked(conditions, &manifest.tables[0], manifest, &schemas[0])?;
+        Ok(Sampler { asked: Some(Arc::new(asked)), ..self })
+    }
+
+    /// The same for rows that have the present values of `rows`, one after the other and from the first again; what is missing
+    /// there, or no column of it, is drawn. For models of one table by `autoregressive`.
+    ///
+    /// # Errors
+    /// A usage error for other models, for columns that the model does not have, for keys, for values that its types cannot say
+    /// and where there are no rows.
+    pub fn given_rows(self, rows: &RecordBatch) -> Result<Sampler> {
+        if !self.is_single_table() {
+            return Err(not_single());
+        }
+        let asked = Asked::Rows(given_columns(&self.contents, rows)?);
+        Ok(Sampler { asked: Some(Arc::new(asked)), ..self })
+    }
+
+    /// About how likely a row of the model meets the conditions of [`Sampler::given`], where that is known.
+    pub fn likelihood(&self) -> Result<Option<f64>> {
+        match (self.contents.parts.first(), self.asked.as_deref()) {
+            (Some(Part::Rows(RowModel::Autoregressive(model))), Some(Asked::Conditions(asked))) => {
+                model.likelihood(asked).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Names and columns of the twin's tables, in project order.
@@ -153,7 +173,7 @@ impl Sampler {
             schemas: &self.contents.schemas,
             sizes: &self.sizes,
             kept_keys: &self.kept_keys,
-            asked: self.asked,
+            asked: self.asked.as_deref(),
         }
     }
 
@@ -210,6 +230,12 @@ impl Iterator for Partition {
     fn next(&mut self) -> Option<Self::Item> {
         self.chunks.next().map(|number| self.sampler.chunk(number))
     }
+}
+
+fn not_single() -> Error {
+    Error::usage("values can be asked for in models of one table")
+        .remedy("fit one plain table with the method autoregressive")
+        .into()
 }
 
 /// Rows of each table of a twin of `size`. Kept tables and counterparts have their own; without users, all others grow with

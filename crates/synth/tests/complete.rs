@@ -1,117 +1,18 @@
 //! Completing rows: present values stay, gaps follow the model's conditional distribution, and nothing rare comes out.
 
+mod every_kind;
+
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int64Array, RecordBatch,
-    StringArray, StringViewArray, TimestampSecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StringViewArray,
+    TimestampSecondArray,
 };
 use arrow::compute::{cast, concat_batches, nullif, take_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampSecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimestampSecondType};
+use every_kind::{Column, EVERY_KIND, every_kind, fitted, fitted_by, noise};
 use proptest::prelude::*;
-use std::sync::{Arc, LazyLock};
-use twinmart_synth::{FitSettings, Model, fit};
-use twinmart_tables::{ColumnKind, Error, Method, Preset, Progress, Project, Shop, Table, TableDefinition};
-
-type Column = (&'static str, ColumnKind, ArrayRef);
-
-fn batch(columns: &[Column]) -> RecordBatch {
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, _, a)| Field::new(*name, a.data_type().clone(), true)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.iter().map(|c| c.2.clone()).collect()).unwrap()
-}
-
-fn fitted_by(method: Method, preset: Preset, columns: &[Column]) -> Model {
-    let batch = batch(columns);
-    let kinds = columns.iter().map(|c| c.1).collect();
-    let definition = TableDefinition::default();
-    let table =
-        Table { name: "t".into(), definition, schema: batch.schema(), kinds, batches: vec![batch], population: None };
-    let shop = Shop { project: Project::default(), tables: vec![table] };
-    let mut settings = FitSettings::of_project(&shop.project, Some(method), None).unwrap();
-    (settings.preset, settings.steps) = (preset, 60);
-    fit(&shop, &settings, &Progress::silent()).unwrap()
-}
-
-fn fitted(columns: &[Column]) -> Model {
-    fitted_by(Method::Autoregressive, Preset::Small, columns)
-}
-
-/// A hash: row-wise pseudo-random numbers.
-fn noise(row: usize, salt: u64) -> u64 {
-    let x = (row as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt.wrapping_mul(0xD1B5_4A32_D192_ED03);
-    let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    (x ^ (x >> 32)) >> 16
-}
-
-/// A column of every kind, in 600 rows; a fifth of the values of most is missing.
-fn every_kind() -> Vec<Column> {
-    let n = 600;
-    let gap = |row: usize, salt: u64| noise(row, salt).is_multiple_of(5);
-    let day = |row: usize| 18_000 + (noise(row, 1) % 400) as i32;
-    let moment = |row: usize| 1_600_000_000 + (noise(row, 2) % 40_000_000) as i64;
-    vec![
-        ("id", ColumnKind::Id, Arc::new(Int64Array::from_iter_values(1..=n as i64))),
-        (
-            "city",
-            ColumnKind::Category,
-            Arc::new(StringArray::from_iter((0..n).map(|r| {
-                (!gap(r, 3)).then(|| match r {
-                    5 => "hamlet".to_string(),
-                    _ => ["Ulm", "Rome", "Oslo"][(noise(r, 4) % 3) as usize].to_string(),
-                })
-            }))),
-        ),
-        (
-            "rank",
-            ColumnKind::Category,
-            Arc::new(UInt32Array::from_iter((0..n).map(|r| (!gap(r, 5)).then(|| (noise(r, 6) % 4) as u32)))),
-        ),
-        (
-            "age",
-            ColumnKind::Integer,
-            Arc::new(Int64Array::from_iter((0..n).map(|r| (!gap(r, 7)).then(|| 18 + (noise(r, 8) % 60) as i64)))),
-        ),
-        (
-            "income",
-            ColumnKind::Number,
-            Arc::new(Float64Array::from_iter((0..n).map(|r| (!gap(r, 9)).then(|| noise(r, 10) as f64 / 7e9)))),
-        ),
-        (
-            "share",
-            ColumnKind::Number,
-            Arc::new(Float32Array::from_iter(
-                (0..n).map(|r| (!gap(r, 11)).then(|| (noise(r, 12) % 1000) as f32 / 1e3)),
-            )),
-        ),
-        (
-            "member",
-            ColumnKind::Boolean,
-            Arc::new(BooleanArray::from_iter((0..n).map(|r| (!gap(r, 13)).then(|| noise(r, 14).is_multiple_of(3))))),
-        ),
-        ("born", ColumnKind::Date, Arc::new(Date32Array::from_iter((0..n).map(|r| (!gap(r, 15)).then(|| day(r)))))),
-        (
-            "joined",
-            ColumnKind::Datetime,
-            Arc::new(TimestampSecondArray::from_iter((0..n).map(|r| (!gap(r, 16)).then(|| moment(r))))),
-        ),
-        (
-            "left",
-            ColumnKind::Datetime,
-            Arc::new(TimestampSecondArray::from_iter(
-                (0..n).map(|r| (!gap(r, 17)).then(|| moment(r) + 60 * (noise(r, 18) % 900) as i64)),
-            )),
-        ),
-        (
-            "note",
-            ColumnKind::Text,
-            Arc::new(StringArray::from_iter(
-                (0..n).map(|r| (!gap(r, 19)).then(|| format!("paid invoice {}", noise(r, 20) % 10_000))),
-            )),
-        ),
-        ("nothing", ColumnKind::Number, Arc::new(Float64Array::new_null(n))),
-    ]
-}
-
-static EVERY_KIND: LazyLock<(RecordBatch, Model)> = LazyLock::new(|| (batch(&every_kind()), fitted(&every_kind())));
+use std::sync::Arc;
+use twinmart_synth::{Filling, Model};
+use twinmart_tables::{ColumnKind, Error, Method, Preset};
 
 /// Without the values where `hidden` says so.
 fn without(rows: &RecordBatch, hidden: impl Fn(usize, usize) -> bool) -> RecordBatch {
@@ -165,8 +66,7 @@ fn odd_numbers_stay_as_they_are() {
     ])
     .unwrap();
     let full = model.complete(&given, 3).unwrap();
-    let bits: Vec<u64> =
-        full.column(0).as_primitive::<arrow::datatypes::Float64Type>().iter().flatten().map(f64::to_bits).collect();
+    let bits: Vec<u64> = full.column(0).as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits).collect();
     assert_eq!(bits, odd.map(f64::to_bits));
     assert_eq!(full.column(1).null_count(), 0);
     assert_eq!(full.column(2), given.column(2));
@@ -329,8 +229,9 @@ fn any_number_of_threads_and_parts_give_the_same_rows() {
         assert!(pool.install(|| model.complete(&given, 4)).unwrap() == whole, "{threads}");
     }
     for cut in [1, 2_048, 3_000] {
-        let first = model.complete_from(&given.slice(0, cut), 0, 4).unwrap();
-        let rest = model.complete_from(&given.slice(cut, given.num_rows() - cut), cut as u64, 4).unwrap();
+        let first = model.complete_from(&given.slice(0, cut), 0, 4, Filling::Draws).unwrap();
+        let rest = given.slice(cut, given.num_rows() - cut);
+        let rest = model.complete_from(&rest, cut as u64, 4, Filling::Draws).unwrap();
         assert!(concat_batches(&given.schema(), [&first, &rest]).unwrap() == whole, "{cut}");
     }
     assert!(model.complete(&given, 5).unwrap() != whole);
@@ -371,6 +272,49 @@ fn empty_batches_and_no_gaps_are_no_work() {
     let present: arrow::array::UInt64Array = (0..600u64).filter(|r| all["age"].is_valid(*r as usize)).collect();
     let ages = take_record_batch(&all.project(&[3]).unwrap(), &present).unwrap();
     assert_eq!(model.complete(&ages, 0).unwrap(), ages);
+}
+
+#[test]
+fn points_are_conditional_means_and_the_likeliest_values() {
+    // y = 10 a + noise around 0; b is a in four rows of five.
+    let n = 6_000;
+    let a = |r: usize| (noise(r, 1) % 3) as i64;
+    let b = |r: usize| if !noise(r, 2).is_multiple_of(5) { a(r) } else { (noise(r, 3) % 3) as i64 };
+    let y = |r: usize| 10.0 * a(r) as f64 + (noise(r, 4) % 1_000) as f64 / 250.0 - 2.0;
+    let name = |x: i64| ["x", "y", "z"][x as usize];
+    let columns: Vec<Column> = vec![
+        ("y", ColumnKind::Number, Arc::new(Float64Array::from_iter_values((0..n).map(y)))),
+        ("b", ColumnKind::Category, Arc::new(StringArray::from_iter_values((0..n).map(|r| name(b(r)))))),
+        ("a", ColumnKind::Category, Arc::new(StringArray::from_iter_values((0..n).map(|r| name(a(r)))))),
+    ];
+    for preset in [Preset::Small, Preset::Base] {
+        let model = fitted_by(Method::Autoregressive, preset, &columns);
+        let given = RecordBatch::try_from_iter_with_nullable([
+            ("y", Arc::new(Float64Array::from(vec![None, None, None, Some(20.5)])) as ArrayRef, true),
+            ("b", Arc::new(StringArray::from(vec![None, Some("y"), None, None])), true),
+            ("a", Arc::new(StringArray::from(vec![Some("z"), None, None, None])), true),
+        ])
+        .unwrap();
+        let full = model.complete_from(&given, 0, 1, Filling::Points).unwrap();
+        let y = full["y"].as_primitive::<Float64Type>();
+        let text = |column: &str, row: usize| full[column].as_string::<i32>().value(row).to_owned();
+        // Given a = z the mean is 20; given b = y it is 10, as the others lie on both sides; given nothing it is 10.
+        for (row, mean) in [(0, 20.0), (1, 10.0), (2, 10.0)] {
+            assert!((y.value(row) - mean).abs() < 1.2, "{preset:?} {row}: {}", y.value(row));
+        }
+        assert_eq!([text("b", 0), text("a", 1), text("a", 3), text("b", 3)], ["z", "y", "z", "z"], "{preset:?}");
+        assert_eq!(y.value(3), 20.5);
+    }
+}
+
+#[test]
+fn points_are_there_for_every_kind_and_the_same_on_any_number_of_threads() {
+    let (all, model) = &*EVERY_KIND;
+    let given = without(all, |column, row| noise(row * 16 + column, 7).is_multiple_of(3));
+    let full = model.complete_from(&given, 0, 4, Filling::Points).unwrap();
+    assert_only_gaps_change(&given, &full);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert!(pool.install(|| model.complete_from(&given, 0, 4, Filling::Points)).unwrap() == full);
 }
 
 #[test]

@@ -4,12 +4,14 @@ use crate::shop;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "init",
     "profile",
     "clean",
     "fit",
     "sample",
+    "complete",
+    "augment",
     "predict",
     "run",
     "assess",

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod condition;
 mod gan;
 mod help;
 mod predict;
