@@ -227,16 +227,6 @@ impl Trees {
         self.walk(lookahead, false, particles, values, streams, |walk, values, streams| walk.end(values, streams));
     }
 
-    /// As many particles as about double the work of a row, two at least and four at most: where what is asked comes early, that is
-    /// many, since behind it one of them goes on alone.
-    pub fn particles_for(&self, asked: &Asked) -> usize {
-        let behind = |p: &usize| (p + 1..self.sub_columns.len()).find(|q| self.sub_columns[*q].level == 0);
-        let ends = asked.leaves.iter().map(|(first, _)| behind(first).unwrap_or(self.sub_columns.len()));
-        let end = ends.max().unwrap_or(0);
-        let trees = |of: &[Target]| of.iter().map(|t| t.trees.len() + 1).sum::<usize>();
-        (1 + trees(&self.targets) / trees(&self.targets[..end]).max(1)).clamp(2, 4)
-    }
-
     /// The odds of all leaves of each chain that is open in a row, given what is known of the row and asked: the shares of so
     /// many particles, of which each tells a whole distribution where nothing that is known comes later. `values` is filled
     /// as well.
