@@ -190,6 +190,11 @@ impl Blend {
         self.fill(values, streams);
     }
 
+    /// As [`Trees::particles_for`].
+    pub fn particles_for(&self, asked: &Asked) -> usize {
+        self.trees.particles_for(asked)
+    }
+
     /// The odds of all leaves of each chain that is open in a row, given what is known of the row and asked: shares of so many
     /// draws. `values` is filled as well.
     pub fn odds(

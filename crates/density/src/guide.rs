@@ -6,11 +6,13 @@
 //! the density's probability times the mixture's likelihood of the rest (a twisted proposal; Guarniero, Johansen & Lee,
 //! "The iterated auxiliary particle filter", JASA 112, 2017, §2), and particles weigh what the two differ by.
 
+use crate::foresight::Foresight;
 use crate::mixture::{Mixture, at, chains, dot, logarithm, scale};
 use crate::network::matrix::{LANES, multiply_add};
 use crate::{Fitting, Parts, UNKNOWN};
+use rayon::prelude::*;
 use std::ops::Range;
-use twinmart_encode::codes::{Codes, SubColumn};
+use twinmart_encode::codes::{Codes, SubColumn, parents};
 use twinmart_tables::{Draws, Progress, Result};
 
 /// Components of a guide.
@@ -22,21 +24,31 @@ const PASSES: u64 = 8;
 #[derive(Debug, Clone)]
 pub struct Guide {
     mixture: Mixture,
+    /// The rows that it was learned from.
+    drawn: Option<Codes>,
 }
 
 impl Guide {
     /// Learns from rows that were drawn from the density to be guided.
-    pub fn of(drawn: &Codes) -> Result<Guide> {
+    pub fn of(drawn: Codes) -> Result<Guide> {
         let draws = Draws::new(0);
         let subjects: Vec<u64> = (0..drawn.rows() as u64).collect();
-        let parts = Parts::of(drawn, &subjects, draws);
+        let parts = Parts::of(&drawn, &subjects, draws);
         let fitting = Fitting { draws, steps: PASSES, deadline: None, progress: Progress::silent() };
-        Ok(Guide { mixture: Mixture::of_components(&parts, COMPONENTS, &fitting)? })
+        Ok(Guide { mixture: Mixture::of_components(&parts, COMPONENTS, &fitting)?, drawn: Some(drawn) })
     }
 
     /// The sub-columns that it knows.
     pub(crate) fn sub_columns(&self) -> &[SubColumn] {
         self.mixture.sub_columns()
+    }
+
+    /// Learns to foresee what is asked of all rows, where enough drawn rows have it: for rows of which nothing else is known.
+    pub fn foresee(&self, asked: &mut Asked) {
+        let Some(drawn) = self.drawn.as_ref().filter(|_| !asked.leaves.is_empty()) else { return };
+        asked.foresight = None;
+        let logits = Lookahead::of(self, asked).logits(drawn);
+        asked.foresight = Foresight::learn(drawn, &asked.leaves, &logits);
     }
 
     /// About how likely a row has all that is asked.
@@ -55,7 +67,7 @@ impl Guide {
 
     /// A guide that knows nothing: all codes are alike to it.
     pub fn blind(sub_columns: &[SubColumn]) -> Guide {
-        Guide { mixture: Mixture::uniform(sub_columns) }
+        Guide { mixture: Mixture::uniform(sub_columns), drawn: None }
     }
 }
 
@@ -75,6 +87,15 @@ pub struct Odds {
 pub struct Asked {
     /// By the first sub-column of a chain, the share of each leaf that is permitted, 0 to 1.
     pub leaves: Vec<(usize, Vec<f32>)>,
+    /// What tells it from the first columns of a row, where that was learned ([`Guide::foresee`]).
+    pub(crate) foresight: Option<Foresight>,
+}
+
+impl Asked {
+    /// Of these leaves.
+    pub fn of(leaves: Vec<(usize, Vec<f32>)>) -> Asked {
+        Asked { leaves, foresight: None }
+    }
 }
 
 /// A guide made ready for what is asked of all rows.
@@ -85,10 +106,13 @@ pub(crate) struct Lookahead<'a> {
     below: Vec<Option<Vec<f32>>>,
     /// By sub-column, the likelihood of what is asked of the chains behind its own, by component, up to a factor.
     behind: Vec<Vec<f32>>,
+    /// By sub-column, that factor.
+    factors: Vec<f32>,
     /// By sub-column that ends an asked chain, the share of each leaf that is permitted.
     shares: Vec<Option<&'a [f32]>>,
     /// By sub-column, the factors as matrices to multiply with.
     panels: Vec<Panels>,
+    foresight: Option<&'a Foresight>,
     /// The odds before any code.
     prior: Vec<f32>,
 }
@@ -101,23 +125,71 @@ impl<'a> Lookahead<'a> {
         let chains = chains(mixture.sub_columns());
         let mut behind = vec![Vec::new(); below.len()];
         let mut leaves = vec![None; below.len()];
-        let mut product = vec![1f32; components];
+        let (mut product, mut factor) = (vec![1f32; components], 1f32);
+        let mut factors = vec![1f32; below.len()];
         for chain in chains.into_iter().rev() {
             chain.clone().for_each(|p| behind[p].clone_from(&product));
+            factors[chain.clone()].fill(factor);
             if let Some((_, shares)) = asked.leaves.iter().find(|(first, _)| *first == chain.start) {
                 leaves[chain.end - 1] = Some(&shares[..]);
                 let whole = levels_below(mixture, chain, shares, &mut below);
                 product.iter_mut().zip(&whole).for_each(|(p, w)| *p *= w);
-                scale(&mut product);
+                factor *= scale(&mut product);
             }
         }
         let panels = (0..below.len()).map(|p| Panels::of(mixture, p, below[p].as_deref())).collect();
-        Lookahead { mixture, below, behind, shares: leaves, panels, prior: mixture.weights() }
+        Lookahead {
+            mixture,
+            below,
+            behind,
+            factors,
+            shares: leaves,
+            panels,
+            foresight: asked.foresight.as_ref(),
+            prior: mixture.weights(),
+        }
     }
 
     /// By node of a sub-column, its probability given the node above, among all rows.
     pub(crate) fn base(&self, p: usize) -> &[f32] {
         self.mixture.base(p)
+    }
+
+    /// What foresees what is asked, beside the mixture.
+    pub(crate) fn foresight(&self) -> Option<&Foresight> {
+        self.foresight
+    }
+
+    /// The mixture's `likelihoods` of codes below a node as the foresight has them; `before` is what it says of the row so far.
+    pub(crate) fn sharpen(&self, foresight: &Foresight, p: usize, above: u32, before: f32, likelihoods: &mut [f32]) {
+        let (s, own) = (&self.mixture.sub_columns()[p], foresight.own(p));
+        for (code, likelihood) in likelihoods.iter_mut().enumerate().take(s.members[above as usize] as usize) {
+            let node = s.child(above, code as u32);
+            let share = self.settled(p, node);
+            if *likelihood > 0.0 {
+                let odds = odds_of(*likelihood / share * self.factors[p]) * before * own[node as usize];
+                *likelihood = share * odds / (1.0 + odds);
+            }
+        }
+    }
+
+    /// By sub-column up to the end of the last asked chain, the logit of what the mixture says to each row there.
+    fn logits(&self, drawn: &Codes) -> Vec<Vec<f32>> {
+        let end = (0..self.below.len()).rev().find(|p| self.below[*p].is_some()).map_or(0, |p| p + 1);
+        let above = parents(&drawn.sub_columns, &drawn.values);
+        let one = |row: usize| {
+            let mut odds = self.prior.clone();
+            let mut of = Vec::with_capacity(end);
+            for (p, above) in above.iter().enumerate().take(end) {
+                let node = drawn.sub_columns[p].child(above[row], drawn.values[p][row]);
+                pulp::Arch::new().dispatch(|| self.reach(p, node, &mut odds));
+                let likelihood = self.seen(p, node, &odds, &self.behind[p]) / self.settled(p, node);
+                of.push(odds_of(likelihood * self.factors[p]).ln());
+            }
+            of
+        };
+        let rows: Vec<Vec<f32>> = (0..drawn.rows()).into_par_iter().map(one).collect();
+        (0..end).map(|p| rows.iter().map(|row| row[p]).collect()).collect()
     }
 
     pub(crate) fn components(&self) -> usize {
@@ -224,6 +296,12 @@ impl<'a> Lookahead<'a> {
         odds.iter_mut().zip(self.factors(p, node)).for_each(|(o, f)| *o *= f);
         scale(odds);
     }
+}
+
+/// p / (1 − p), within bounds.
+fn odds_of(probability: f32) -> f32 {
+    let p = probability.clamp(1e-6, 1.0 - 1e-6);
+    p / (1.0 - p)
 }
 
 /// The factors of a sub-column's codes, for each node above in panels of [`LANES`] codes: `[codes / LANES][components][LANES]`, 0

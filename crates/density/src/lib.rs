@@ -7,6 +7,7 @@
 
 pub mod blend;
 pub mod circuit;
+mod foresight;
 pub mod guide;
 pub mod mixture;
 pub mod network;

@@ -85,6 +85,11 @@ impl AskedRows {
         &self.leaves
     }
 
+    /// What is asked, for a guide to learn to foresee it.
+    pub(crate) fn leaves_mut(&mut self) -> &mut guide::Asked {
+        &mut self.leaves
+    }
+
     /// For each row of `columns`, whether it has all that is asked.
     pub(crate) fn holds(&self, columns: &[ArrayRef]) -> Result<BooleanArray> {
         let mut holds = BooleanArray::from(vec![true; columns.first().map_or(0, |c| c.len())]);

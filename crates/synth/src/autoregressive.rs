@@ -66,8 +66,6 @@ pub(crate) struct Autoregressive {
 
 /// Rows that a guide learns from: drawn, not real ones.
 const GUIDED_BY: u64 = 8_192;
-/// Particles that draw a row of which the same is asked as of all others: more are a little closer, and as much slower.
-const PARTICLES_ASKED: usize = 4;
 /// Particles that draw a row with gaps.
 pub(crate) const PARTICLES_GIVEN: usize = 16;
 /// Particles that tell the odds of values.
@@ -165,7 +163,7 @@ impl Autoregressive {
             .collect();
         let sub_columns = self.encoding.sub_columns();
         let values = (0..sub_columns.len()).map(|p| parts.iter().flat_map(|part| part[p].iter().copied()).collect());
-        let guide = Guide::of(&Codes { values: values.collect(), sub_columns })?;
+        let guide = Guide::of(Codes { values: values.collect(), sub_columns })?;
         Ok(self.guide.get_or_init(|| guide))
     }
 
@@ -177,7 +175,9 @@ impl Autoregressive {
         manifest: &Manifest,
         schema: &SchemaRef,
     ) -> Result<AskedRows> {
-        AskedRows::of(conditions, &self.encoding, spec, &spec.origins(manifest), schema)
+        let mut asked = AskedRows::of(conditions, &self.encoding, spec, &spec.origins(manifest), schema)?;
+        self.guide()?.foresee(asked.leaves_mut());
+        Ok(asked)
     }
 
     /// About how likely a row has all that is asked.
@@ -196,7 +196,7 @@ impl Autoregressive {
         streams: &mut [Stream],
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
-        let guided = (self.guide()?, asked.leaves(), PARTICLES_ASKED);
+        let guided = (self.guide()?, asked.leaves(), self.density.particles_for(asked.leaves()));
         let draw = |streams: &mut [Stream]| {
             let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
             self.density.fill_guided(guided, &mut values, streams);

@@ -130,6 +130,14 @@ impl Density {
         }
     }
 
+    /// How many particles draw a row of which this is asked, and nothing is known.
+    pub(crate) fn particles_for(&self, asked: &Asked) -> usize {
+        match self {
+            Density::Trees(trees) => trees.particles_for(asked),
+            Density::Blend(blend) => blend.particles_for(asked),
+        }
+    }
+
     /// True where what is asked of missing values is heeded as exactly as all else ([`Density::fill_guided`]); otherwise rows
     /// are better drawn again until it holds.
     pub(crate) fn heeds_presence(&self) -> bool {

@@ -158,7 +158,7 @@ impl RowEncoding {
             let leaves = (0..part.weights.len()).map(|leaf| f32::from(u8::from(leaf > 0)));
             (part.sub_columns.start, leaves.collect())
         };
-        Asked { leaves: parts.map(present).collect() }
+        Asked::of(parts.map(present).collect())
     }
 
     /// Puts the codes that lead to a leaf of the chain which begins with a sub-column into a row of `values`.

@@ -100,7 +100,7 @@ fn numbers() -> Vec<Column> {
     let n = 12_000;
     let x = |r: usize| (noise(r, 1) % 100) as i64;
     let y = |r: usize| x(r) as f64 + (noise(r, 2) % 2_000) as f64 / 100.0;
-    let g = |r: usize| if (x(r) >= 50) == !noise(r, 3).is_multiple_of(10) { "high" } else { "low" };
+    let g = |r: usize| if (x(r) >= 50) != noise(r, 3).is_multiple_of(10) { "high" } else { "low" };
     vec![
         ("x", ColumnKind::Integer, Arc::new(Int64Array::from_iter_values((0..n).map(x)))),
         ("y", ColumnKind::Number, Arc::new(Float64Array::from_iter_values((0..n).map(y)))),

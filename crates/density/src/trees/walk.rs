@@ -173,7 +173,15 @@ impl<'a> Walk<'a> {
             products.extend(own.iter().zip(&ahead).map(|(odds, ahead)| odds * ahead));
         }
         let above: Vec<u32> = open.iter().map(|at| above[*at]).collect();
-        self.lookahead.likelihoods(p, &above, &odds, &products)
+        let mut likelihoods = self.lookahead.likelihoods(p, &above, &odds, &products);
+        if let Some(foresight) = self.lookahead.foresight() {
+            let each = likelihoods.chunks_exact_mut(self.lookahead.stride(p));
+            for ((at, above), likelihoods) in open.iter().zip(above).zip(each) {
+                let before = foresight.before(p, |q| self.reached[q][*at]);
+                self.lookahead.sharpen(foresight, p, above, before, likelihoods);
+            }
+        }
+        likelihoods
     }
 
     /// Takes note of the nodes that the particles have reached.
@@ -204,7 +212,8 @@ impl<'a> Walk<'a> {
     /// Gives each particle of a row a place in proportion to its weight, where fewer than half of them count (systematic
     /// resampling, Kitagawa 1996; effective sample size, Kong, Liu & Wong 1994).
     fn resample(&mut self, p: usize, streams: &mut [Stream]) {
-        if self.particles == 1 {
+        // Of two, at least one counts, which is half of them.
+        if self.particles <= 2 {
             return;
         }
         let components = self.lookahead.components();
