@@ -275,6 +275,7 @@ pub(crate) mod tests {
             kinds,
             batches: vec![batch],
             population: None,
+            constraints: Vec::new(),
         }
     }
 

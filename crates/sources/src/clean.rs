@@ -565,7 +565,7 @@ mod tests {
                 prop_assert!(scaled.iter().flatten().all(|x| (0.0..=1.0).contains(&x)));
             }
             let definition = TableDefinition::default();
-            let table = Table { name: "t".into(), definition, schema: batch.schema(), kinds: vec![], batches: vec![batch], population: None };
+            let table = Table { name: "t".into(), definition, schema: batch.schema(), kinds: vec![], batches: vec![batch], population: None, constraints: Vec::new() };
             let back = invert(&cleaned.transforms(), &table).unwrap();
             prop_assert_eq!(column(&back.to_batch().unwrap(), "n"), values);
         }

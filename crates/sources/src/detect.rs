@@ -162,6 +162,7 @@ mod tests {
             kinds: Vec::new(),
             batches: vec![batch],
             population: None,
+            constraints: Vec::new(),
         }
     }
 

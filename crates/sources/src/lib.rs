@@ -8,9 +8,11 @@
 //! Types to know: [`Source`] (files as one table), [`Loaded`], [`CleaningReport`], [`Fitted`] (an invertible scaling).
 
 mod clean;
+mod constraints;
 mod convert;
 mod csv;
 mod detect;
+mod discover;
 mod engine;
 mod facts;
 mod init;
@@ -31,8 +33,10 @@ mod standardize;
 mod statistics;
 mod table;
 mod text;
+mod toml_text;
 mod values;
 
+pub use constraints::check as check_constraints;
 pub use convert::convert;
 pub use init::init;
 pub use load::{Loaded, files_of, load, load_project, read_project};

@@ -1,8 +1,9 @@
 //! From a project file (or a plain data file) to a [`Shop`]: read, clean, run the SQL, clean again, name the kinds, check.
 
 use crate::clean::Cleaned;
+use crate::constraints;
 use crate::detect::{check_names, kinds_of};
-use crate::engine::{Engine, recovered};
+use crate::engine::Engine;
 use crate::report::CleaningReport;
 use crate::reservoir::{Reservoir, RowSample};
 use crate::rows::{MemoryRows, Rows};
@@ -205,13 +206,15 @@ impl Collected {
         }
         check_names(name, definition, &schema)?;
         let (name, definition) = (name.to_string(), definition.clone());
-        let mut table = Table { name, definition, schema, kinds: Vec::new(), batches, population };
+        let mut table =
+            Table { name, definition, schema, kinds: Vec::new(), batches, population, constraints: Vec::new() };
         if table.rows() == 0 {
             let remedy = "check the SQL and the rules of [clean]";
             return Err(Error::data("the table has no rows").table(&table.name).remedy(remedy).into());
         }
         table.kinds = kinds_of(&table)?;
-        check_constraints(engine, project, &table, progress)?;
+        table.constraints = project.constraints.get(&table.name).cloned().unwrap_or_default();
+        constraints::check(&table, progress)?;
         Ok(table)
     }
 }
@@ -367,30 +370,6 @@ fn check_ranges(definition: &TableDefinition, name: &str, batch: &RecordBatch, f
                 .remedy(format!("correct min and max, or add [clean.{}] drop_invalid = ['{limit}']", quoted(name)))
                 .into());
         }
-    }
-    Ok(())
-}
-
-/// The conditions of `[constraints]` are SQL over the table's columns; rows that break one are counted, and said.
-fn check_constraints(engine: &Engine, project: &Project, table: &Table, progress: &Progress) -> Result<()> {
-    for condition in project.constraints.get(&table.name).into_iter().flatten() {
-        let compiled = engine.condition(&table.name, &table.schema, condition)?;
-        let mut broken = 0;
-        for batch in &table.batches {
-            let kept = compiled
-                .evaluate(batch)
-                .and_then(|value| value.into_array(batch.num_rows()))
-                .map_err(|e| recovered(&e, &table.name))?;
-            broken += kept.as_boolean().iter().filter(|kept| *kept == Some(false)).count();
-        }
-        let found = match broken {
-            0 => "all real rows meet it".to_string(),
-            n => format!("{n} of {} real rows break it", table.rows()),
-        };
-        progress.warn(&format!(
-            "table {}: the constraint `{condition}` is checked ({found}), but the methods of this version do not enforce it",
-            table.name
-        ));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! values (a million different rows) and estimated beyond; each says which it is.
 
 use crate::detect::kind_of;
+use crate::discover::discover;
 use crate::facts::ColumnFacts;
 use crate::load::{Collected, read_project};
 use crate::problems::{DataProblem, column_problems, key_problems, reference_problems, row_problems};
@@ -54,6 +55,8 @@ pub struct TableProfile {
     pub columns: Vec<ColumnProfile>,
     /// What is wrong, the whole table first, then by column.
     pub problems: Vec<DataProblem>,
+    /// Constraints that all rows keep and chance would break, as `[constraints]` takes them; of sources none are looked for.
+    pub constraints: Vec<String>,
 }
 
 /// What is in one column.
@@ -108,7 +111,8 @@ pub fn profile(path: &Path, progress: &Progress) -> Result<Profile> {
         let name = project.project.name.clone();
         let source = Source::open(&name, path, progress)?;
         let facts = TableFacts::gather(&source, &name, Some(source.rows()), progress)?;
-        let table = facts.profile(&name, Some(Role::Plain), &TableDefinition::default());
+        let mut table = facts.profile(&name, Some(Role::Plain), &TableDefinition::default());
+        table.discover(&source, progress)?;
         return Ok(Profile { name, sources: Vec::new(), tables: vec![table], cleaning: CleaningReport::default() });
     }
     let collected = Collected::new(&project, None, progress)?;
@@ -124,6 +128,8 @@ pub fn profile(path: &Path, progress: &Progress) -> Result<Profile> {
         let facts = TableFacts::gather(&rows, &table.name, Some(table.rows() as u64), progress)?;
         let mut profile = facts.profile(&table.name, Some(table.definition.role), &table.definition);
         profile.problems.extend(reference_problems(&shop, table)?);
+        profile.discover(&rows, progress)?;
+        profile.constraints.retain(|c| !table.constraints.iter().any(|known| known.text() == c));
         tables.push(profile);
     }
     Ok(Profile { name: project.project.name.clone(), sources, tables, cleaning: collected.cleaning })
@@ -190,7 +196,17 @@ impl TableFacts {
             problems.extend(column_problems(facts, kind, definition.columns.get(&facts.name), detector));
             columns.push(column_profile(facts, kind));
         }
-        TableProfile { name: name.into(), role, rows: self.row_count(), columns, problems }
+        TableProfile { name: name.into(), role, rows: self.row_count(), columns, problems, constraints: Vec::new() }
+    }
+}
+
+impl TableProfile {
+    /// Looks for constraints that all rows keep.
+    fn discover(&mut self, rows: &dyn Rows, progress: &Progress) -> Result<()> {
+        let kinds: Vec<ColumnKind> = self.columns.iter().map(|c| c.kind).collect();
+        let found = discover(rows, &self.name, &kinds, Some(self.rows), progress)?;
+        self.constraints = found.into_iter().map(String::from).collect();
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::problems::{percent, thousands};
 use crate::profile::{ColumnProfile, Profile, TableProfile};
 use crate::report::CleaningReport;
+use crate::toml_text::{toml_key, toml_text};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 use twinmart_tables::ColumnKind;
@@ -75,6 +76,17 @@ fn table_text(what: &str, profile: &TableProfile) -> String {
     }
     if !profile.problems.is_empty() {
         out.push('\n');
+    }
+    if !profile.constraints.is_empty() {
+        out += &format!(
+            "rules that all rows of {} keep; those that are meant belong in the project file:\n\n",
+            profile.name
+        );
+        out += &format!("  [constraints]\n  {} = [\n", toml_key(&profile.name));
+        for constraint in &profile.constraints {
+            out += &format!("    {},\n", toml_text(constraint));
+        }
+        out += "  ]\n\n";
     }
     out
 }

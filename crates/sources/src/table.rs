@@ -23,8 +23,15 @@ pub fn table_of(
         batches.into_iter().map(|batch| normal_batch(&batch, &normal)).collect::<Result<_>>().map_err(named)?;
     check_names(name, definition, &normal)?;
     let definition = definition.clone();
-    let mut table =
-        Table { name: name.into(), definition, schema: normal, kinds: Vec::new(), batches, population: None };
+    let mut table = Table {
+        name: name.into(),
+        definition,
+        schema: normal,
+        kinds: Vec::new(),
+        batches,
+        population: None,
+        constraints: Vec::new(),
+    };
     if table.rows() == 0 {
         return Err(Error::data("the table has no rows").table(name).remedy("give at least one").into());
     }

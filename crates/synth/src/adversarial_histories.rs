@@ -14,10 +14,11 @@ use crate::container::{Entries, not_a_model};
 use crate::density::{from_bytes, to_bytes, words_from_bytes, words_to_bytes};
 use crate::details::Details;
 use crate::independent::{from_json, to_json};
-use crate::learned::{Drawn, Planned, Prepared, fields_of, profiles_of, users_spec};
+use crate::learned::{Drawn, Planned, Prepared, draw_users, fields_of, profiles_of, users_spec};
 use crate::learned_events::{Actions, DrawnEvents, event_columns};
 use crate::manifest::Manifest;
 use crate::plans::Plans;
+use crate::rules::Rules;
 use crate::sessions::Sessions;
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
@@ -132,10 +133,13 @@ impl AdversarialHistories {
     }
 
     /// New users with their events, one for each stream.
-    pub(crate) fn draw(&self, streams: &mut [Stream]) -> Result<Drawn> {
+    pub(crate) fn draw(&self, rules: &Rules, streams: &mut [Stream]) -> Result<Drawn> {
         let encoding = self.users.encoding();
-        let codes = self.users.draw_codes(streams);
-        let columns = encoding.decode(&codes, streams, &self.schema)?;
+        let draw = |streams: &mut [Stream]| {
+            let codes = self.users.draw_codes(streams);
+            Ok((encoding.decode(&codes, streams, &self.schema)?, codes))
+        };
+        let (columns, codes) = draw_users(rules, streams, &self.schema, draw)?;
         let told = (&codes[..], &encoding.sub_columns()[..]);
         let planned = Planned::of(columns, told, &self.plans, self.details.as_ref(), streams);
         let events = self.histories.draw(&planned.plans, streams);
@@ -146,9 +150,10 @@ impl AdversarialHistories {
     pub(crate) fn event_columns(
         &self,
         drawn: &DrawnEvents,
+        places: &[usize],
         schema: &SchemaRef,
         streams: &mut [Stream],
     ) -> Result<Vec<ArrayRef>> {
-        event_columns((self.details.as_ref(), self.actions.as_ref()), drawn, schema, streams)
+        event_columns((self.details.as_ref(), self.actions.as_ref()), drawn, places, schema, streams)
     }
 }

@@ -90,6 +90,11 @@ impl AskedRows {
         &mut self.leaves
     }
 
+    /// Columns of which something is asked.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> {
+        self.permitted.iter().enumerate().filter(|(_, permitted)| permitted.is_some()).map(|(column, _)| column)
+    }
+
     /// For each row of `columns`, whether it has all that is asked.
     pub(crate) fn holds(&self, columns: &[ArrayRef]) -> Result<BooleanArray> {
         let mut holds = BooleanArray::from(vec![true; columns.first().map_or(0, |c| c.len())]);

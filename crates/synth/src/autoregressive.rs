@@ -16,7 +16,7 @@ use crate::encoded::RowEncoding;
 use crate::manifest::{Manifest, TableSpec};
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{concat, is_not_null, take};
+use arrow::compute::{is_not_null, take};
 use arrow::datatypes::SchemaRef;
 use rand::Rng;
 use rayon::prelude::*;
@@ -70,8 +70,6 @@ const GUIDED_BY: u64 = 8_192;
 pub(crate) const PARTICLES_GIVEN: usize = 16;
 /// Particles that tell the odds of values.
 const PARTICLES_FOR_ODDS: usize = 64;
-/// How often rows are drawn again that miss what leaves cannot say.
-const ROUNDS: usize = 200;
 
 impl Autoregressive {
     /// Learns the rows of a table; `subjects` names the person behind each row.
@@ -185,11 +183,7 @@ impl Autoregressive {
         Ok(self.guide()?.likelihood(asked.leaves()))
     }
 
-    /// As [`Autoregressive::draw`], of rows that all have what is asked.
-    ///
-    /// # Errors
-    /// A usage error where so many draws had none with a moment that is counted from another one as asked: all else is drawn
-    /// as asked at once.
+    /// As [`Autoregressive::draw`], of rows that have what is asked, but for moments that are counted from another one.
     pub(crate) fn draw_asked(
         &self,
         asked: &AskedRows,
@@ -197,32 +191,9 @@ impl Autoregressive {
         schema: &SchemaRef,
     ) -> Result<Vec<ArrayRef>> {
         let guided = (self.guide()?, asked.leaves(), self.density.particles_for(asked.leaves()));
-        let draw = |streams: &mut [Stream]| {
-            let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
-            self.density.fill_guided(guided, &mut values, streams);
-            self.encoding.decode_permitted(&values, asked.permitted(), streams, schema)
-        };
-        let mut columns = draw(streams)?;
-        for _ in 0..ROUNDS {
-            let holds = asked.holds(&columns)?;
-            let missed: Vec<usize> = (0..streams.len()).filter(|row| !holds.value(*row)).collect();
-            if missed.is_empty() {
-                return Ok(columns);
-            }
-            let mut own: Vec<Stream> = missed.iter().map(|row| streams[*row].clone()).collect();
-            let again = draw(&mut own)?;
-            let mut index: Vec<u64> = (0..streams.len() as u64).collect();
-            for (at, (row, stream)) in missed.iter().zip(own).enumerate() {
-                streams[*row] = stream;
-                index[*row] = (streams.len() + at) as u64;
-            }
-            let index = UInt64Array::from(index);
-            let joined = columns.iter().zip(&again).map(|(old, new)| Ok(take(&concat(&[old, new])?, &index, None)?));
-            columns = joined.collect::<Result<_>>()?;
-        }
-        Err(Error::usage(format!("{ROUNDS} draws of a row had none with all that is asked"))
-            .remedy("ask for a wider range of the moments")
-            .into())
+        let mut values = vec![vec![UNKNOWN; streams.len()]; self.encoding.sub_columns().len()];
+        self.density.fill_guided(guided, &mut values, streams);
+        self.encoding.decode_permitted(&values, asked.permitted(), streams, schema)
     }
 
     /// As [`Autoregressive::draw`], around values that are given: all columns, each drawn where it is missing.

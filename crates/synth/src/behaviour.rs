@@ -13,15 +13,17 @@ use crate::manifest::{Making, Manifest, Origin};
 use crate::permutation::balanced;
 use crate::replicate::Bootstrap;
 use crate::rows::{Frame, Numbering, indices_from_parquet, indices_to_parquet, take_rows, to_parquet};
+use crate::rules::{Beside, Held};
 use crate::sessions::Sessions;
 use crate::similar::similar_users;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::{cast, concat_batches, take, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use rand::Rng;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
-use twinmart_tables::{Method, Progress, ResampleUnit, Result, Shop, Stream};
+use twinmart_tables::{Error, Method, Progress, ResampleUnit, Result, Shop, Stream};
 
 const SIMILAR: &str = "behaviour/similar.parquet";
 const ACTIVITY: &str = "behaviour/activity.json";
@@ -261,23 +263,28 @@ impl Behaviour {
             }
             Behaviour::Independent { users, events, activity } => {
                 let new: Vec<Vec<NewEvent>> = streams.iter_mut().map(|s| activity.draw(s)).collect();
-                let attributes = users.draw(&mut streams, &frame.schemas[layout.users])?;
+                let own = &frame.schemas[layout.users];
+                let draw = |_: &[usize], streams: &mut [Stream]| users.draw(streams, own);
+                let rules = &frame.manifest.tables[layout.users].rules;
+                let attributes = rules.keep(&mut streams, own, &Beside::Nothing, draw)?;
                 let schema = &frame.schemas[layout.events];
-                let mut streams = event_streams(frame, layout, range.start, new.iter().map(|events| 0..events.len()));
-                let columns = events.draw(&mut streams, schema)?;
-                (attributes, new_events(&new, columns, streams, frame, layout, range.start)?.finish(frame, layout)?)
+                let own = new.iter().map(|events| 0..events.len());
+                let streams = event_streams(frame, layout, range.start, own);
+                let columns = |_: &[usize], streams: &mut [Stream]| events.draw(streams, schema);
+                let events = new_events(&new, &columns, streams, frame, layout, range.start)?;
+                (attributes, events.finish(frame, layout)?)
             }
             Behaviour::Learned(learned) => {
-                let drawn = learned.draw(&mut streams)?;
-                let columns = |drawn: &DrawnEvents, schema: &SchemaRef, streams: &mut [Stream]| {
-                    learned.events.event_columns(drawn, schema, streams)
+                let drawn = learned.draw(&frame.manifest.tables[layout.users].rules, &mut streams)?;
+                let columns = |drawn: &DrawnEvents, places: &[usize], streams: &mut [Stream]| {
+                    learned.events.event_columns(drawn, places, &frame.schemas[layout.events], streams)
                 };
                 learned_events(drawn, &columns, frame, layout, range.start)?
             }
             Behaviour::Adversarial(learned) => {
-                let drawn = learned.draw(&mut streams)?;
-                let columns = |drawn: &DrawnEvents, schema: &SchemaRef, streams: &mut [Stream]| {
-                    learned.event_columns(drawn, schema, streams)
+                let drawn = learned.draw(&frame.manifest.tables[layout.users].rules, &mut streams)?;
+                let columns = |drawn: &DrawnEvents, places: &[usize], streams: &mut [Stream]| {
+                    learned.event_columns(drawn, places, &frame.schemas[layout.events], streams)
                 };
                 learned_events(drawn, &columns, frame, layout, range.start)?
             }
@@ -298,8 +305,8 @@ fn in_order(parts: [EventColumns; 2], frame: &Frame, layout: Layout) -> Result<R
     Ok(take_record_batch(&all, &UInt64Array::from(order))?)
 }
 
-/// What makes the columns of drawn events that are neither keys nor times.
-type EventColumnsOf<'a> = dyn Fn(&DrawnEvents, &SchemaRef, &mut [Stream]) -> Result<Vec<ArrayRef>> + 'a;
+/// What makes the columns of the drawn events at places that are neither keys nor times.
+type EventColumnsOf<'a> = dyn Fn(&DrawnEvents, &[usize], &mut [Stream]) -> Result<Vec<ArrayRef>> + 'a;
 
 /// Attributes of drawn users, and their events; `first` is the number of the first user.
 fn learned_events(
@@ -310,10 +317,10 @@ fn learned_events(
     first: u64,
 ) -> Result<(Vec<ArrayRef>, RecordBatch)> {
     let own = drawn.events.events.iter().map(|events| 0..events.len());
-    let mut streams = event_streams(frame, layout, first, own);
-    let columns = columns(&drawn.events, &frame.schemas[layout.events], &mut streams)?;
+    let streams = event_streams(frame, layout, first, own);
+    let columns = |places: &[usize], streams: &mut [Stream]| columns(&drawn.events, places, streams);
     let new = forgetting_actions(&drawn.events);
-    let events = new_events(&new, columns, streams, frame, layout, first)?.finish(frame, layout)?;
+    let events = new_events(&new, &columns, streams, frame, layout, first)?.finish(frame, layout)?;
     Ok((drawn.users, events))
 }
 
@@ -387,20 +394,31 @@ fn event_streams(frame: &Frame, layout: Layout, first: u64, own: impl Iterator<I
     numbered.map(|(user, own)| family.row((user << EVENT_BITS) | own)).collect()
 }
 
-/// Drawn events with their other columns.
+/// Drawn events with their other columns, which `draw` makes of the events at places until all keep their rules.
 fn new_events(
     new: &[Vec<NewEvent>],
-    mut columns: Vec<ArrayRef>,
-    streams: Vec<Stream>,
+    draw: &dyn Fn(&[usize], &mut [Stream]) -> Result<Vec<ArrayRef>>,
+    mut streams: Vec<Stream>,
     frame: &Frame,
     layout: Layout,
     first: u64,
 ) -> Result<EventColumns> {
     let schema = &frame.schemas[layout.events];
-    if let Some(column) = layout.time_column {
+    let times = |column: usize| -> Result<(usize, ArrayRef)> {
         let times: Int64Array = new.iter().flatten().map(|e| Some(e.time)).collect();
-        columns[column] = times_as(times, schema.field(column).data_type())?;
-    }
+        Ok((column, times_as(times, schema.field(column).data_type())?))
+    };
+    let times = layout.time_column.map(times).transpose()?;
+    let timed = |places: &[usize], streams: &mut [Stream]| {
+        let mut columns = draw(places, streams)?;
+        if let Some((column, times)) = &times {
+            let places = UInt64Array::from_iter_values(places.iter().map(|place| *place as u64));
+            columns[*column] = take(times, &places, None)?;
+        }
+        Ok(columns)
+    };
+    let rules = &frame.manifest.tables[layout.events].rules;
+    let columns = rules.keep(&mut streams, schema, &Beside::Nothing, timed)?;
     let numbered = new.iter().enumerate().flat_map(|(u, events)| {
         events.iter().enumerate().map(move |(own, event)| (first + u as u64, own as u64, event))
     });
@@ -423,6 +441,21 @@ fn times_as(times: Int64Array, data_type: &DataType) -> Result<ArrayRef> {
         _ => None,
     };
     Ok(cast(&cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, zone))?, data_type)?)
+}
+
+/// Copied rows, with what formulas give; they cannot be drawn again.
+fn copied_rows(frame: &Frame, table: usize, mut columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+    let (spec, schema) = (&frame.manifest.tables[table], &frame.schemas[table]);
+    spec.rules.settle(&mut columns, schema, &Held::new())?;
+    match spec.rules.broken(&columns, schema)?.first() {
+        None => Ok(columns),
+        Some((constraint, rows)) => {
+            let text =
+                format!("{rows} copied rows break the constraint `{constraint}`, and copies cannot be drawn again");
+            let remedy = "drop such rows (drop_invalid under [clean]), or fit by the method autoregressive";
+            Err(Error::usage(text).table(&spec.name).remedy(remedy).into())
+        }
+    }
 }
 
 impl Copies {
@@ -465,7 +498,8 @@ impl Copies {
                 let events: Vec<_> = copied.map(|(row, s)| self.replicate(*row as usize, *unit, s)).collect();
                 let extend = |extension: &Extension| extension.draw(&self.sessions, &events, &rows, streams);
                 let earlier = extension.as_deref().map(extend).transpose()?;
-                Ok(CopiedUsers { attributes: users.rows_at(rows.into_iter())?, events, earlier })
+                let attributes = copied_rows(frame, layout.users, users.rows_at(rows.into_iter())?)?;
+                Ok(CopiedUsers { attributes, events, earlier })
             }
             Recipe::Crossover { blends, single_events, .. } => {
                 let name = &frame.manifest.tables[layout.users].name;
@@ -475,10 +509,19 @@ impl Copies {
                 let crossed = parents.iter().zip(streams.iter_mut());
                 let events = crossed.map(|(p, s)| cross(&self.sessions, *p, *single_events, s)).collect();
                 let schema = &frame.schemas[layout.users];
-                let column = |(position, blend): (usize, &Blend)| {
-                    blend.cross(self.users.column(position), &parents, schema.field(position).data_type(), streams)
+                let is_first = Cell::new(true);
+                // A user between two of whom attributes break a rule has those of the first.
+                let draw = |places: &[usize], streams: &mut [Stream]| {
+                    let first = is_first.replace(false);
+                    let pair = |place: &usize| if first { parents[*place] } else { [parents[*place][0]; 2] };
+                    let pairs: Vec<[usize; 2]> = places.iter().map(pair).collect();
+                    let column = |(position, blend): (usize, &Blend)| {
+                        blend.cross(self.users.column(position), &pairs, schema.field(position).data_type(), streams)
+                    };
+                    blends.iter().enumerate().map(column).collect::<Result<_>>()
                 };
-                let attributes = blends.iter().enumerate().map(column).collect::<Result<_>>()?;
+                let attributes =
+                    frame.manifest.tables[layout.users].rules.keep(streams, schema, &Beside::Nothing, draw)?;
                 Ok(CopiedUsers { attributes, events, earlier: None })
             }
         }
@@ -527,6 +570,7 @@ impl Copies {
         if let Some(column) = layout.time_column {
             columns[column] = take(self.events.column(column), &moment_row, None)?;
         }
+        let columns = copied_rows(frame, layout.events, columns)?;
         let origins = frame.manifest.tables[layout.events].origins(frame.manifest);
         let group = origins.iter().position(|o| *o == Origin::Group).map(|column| self.events.column(column));
         let is_named = |event: usize| group.is_none_or(|g| g.is_valid(self.sessions.row[event] as usize));
@@ -556,9 +600,11 @@ impl Copies {
         else {
             return Ok(None);
         };
-        let mut streams = event_streams(frame, layout, first, drawn.events.iter().map(|events| 0..events.len()));
-        let columns = extension.learned.event_columns(&drawn, &frame.schemas[layout.events], &mut streams)?;
-        let new = new_events(&forgetting_actions(&drawn), columns, streams, frame, layout, first)?;
+        let streams = event_streams(frame, layout, first, drawn.events.iter().map(|events| 0..events.len()));
+        let columns = |places: &[usize], streams: &mut [Stream]| {
+            extension.learned.event_columns(&drawn, places, &frame.schemas[layout.events], streams)
+        };
+        let new = new_events(&forgetting_actions(&drawn), &columns, streams, frame, layout, first)?;
         Ok(Some(new.named_as(copied, &sessions, first)))
     }
 }

@@ -13,7 +13,8 @@ use crate::density::Density;
 use crate::encoded::RowEncoding;
 use crate::manifest::Origin;
 use crate::model::{Contents, Part};
-use crate::rows::RowModel;
+use crate::rows::{RowModel, put_given};
+use crate::rules::{Beside, held_of};
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat, take};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -60,12 +61,29 @@ pub(crate) fn complete(
             chosen.iter().map(|row| family.row(first_row.wrapping_add(*row as u64))).collect();
         let schema = &contents.schemas[0];
         match filling {
-            Filling::Draws => model.complete(&columns, &wanted, &mut streams, schema),
-            Filling::Points => model.complete_points(&columns, &wanted, &mut streams, schema),
+            Filling::Draws => {
+                let draw = |places: &[usize], streams: &mut [Stream]| {
+                    model.complete(&at(&columns, places)?, &wanted, streams, schema)
+                };
+                let given = |places: &[usize]| at(&columns, places);
+                spec.rules.keep_where_possible(&mut streams, schema, &Beside::Given(&given), draw)
+            }
+            Filling::Points => {
+                let mut filled = model.complete_points(&columns, &wanted, &mut streams, schema)?;
+                put_given(&columns, &mut filled)?;
+                spec.rules.settle(&mut filled, schema, &held_of(&columns)?)?;
+                Ok(filled)
+            }
         }
     };
     let parts = open.par_chunks(ROWS).map(one).collect::<Result<Vec<_>>>()?;
     given.with_gaps_filled(&open, &parts, &wanted)
+}
+
+/// The rows at `places`.
+fn at(columns: &[ArrayRef], places: &[usize]) -> Result<Vec<ArrayRef>> {
+    let index = UInt64Array::from_iter_values(places.iter().map(|place| *place as u64));
+    columns.iter().map(|c| Ok(take(c, &index, None)?)).collect()
 }
 
 /// Values that are given of rows, as all columns of the model's only table; those that are not given are missing throughout.

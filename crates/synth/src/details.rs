@@ -17,7 +17,8 @@ use crate::learned::widen;
 use crate::learned_events::DrawnEvents;
 use crate::manifest::{Manifest, TableSpec};
 use crate::sessions::Sessions;
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
+use arrow::compute::take;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rand::RngCore;
 use std::collections::HashMap;
@@ -169,8 +170,13 @@ impl Details {
         self.ordered.iter().enumerate().map(|(n, ordered)| (format!("usual {n}"), kind_of(*ordered))).collect()
     }
 
-    /// Values of drawn events, each column with its position in the events table.
-    pub(crate) fn draw(&self, drawn: &DrawnEvents, streams: &mut [Stream]) -> Result<Vec<(usize, ArrayRef)>> {
+    /// Values of the drawn events at `places`, counted through all users; each column with its position in the events table.
+    pub(crate) fn draw(
+        &self,
+        drawn: &DrawnEvents,
+        places: &[usize],
+        streams: &mut [Stream],
+    ) -> Result<Vec<(usize, ArrayRef)>> {
         let events = || drawn.events.iter().flatten();
         let first = drawn.events.iter().flat_map(|events| {
             let begins = |at: usize| at == 0 || events[at].session != events[at - 1].session;
@@ -183,6 +189,8 @@ impl Details {
             let usual = |user: usize| if of_user.is_valid(user) { of_user.value(user) } else { 0 };
             context.push(numbers(users.flat_map(|(user, events)| events.iter().map(move |_| usual(user)))));
         }
+        let places = UInt64Array::from_iter_values(places.iter().map(|place| *place as u64));
+        let context = context.iter().map(|c| Ok(take(c, &places, None)?)).collect::<Result<Vec<_>>>()?;
         let values = self.model.draw_given(&context, streams, &self.schema)?;
         Ok(self.columns.iter().copied().zip(values.into_iter().skip(context.len())).collect())
     }

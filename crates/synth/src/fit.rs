@@ -4,6 +4,7 @@ use crate::behaviour::Behaviour;
 use crate::manifest::{Making, Manifest, Origin, TableSpec};
 use crate::model::{Contents, Model, Part};
 use crate::rows::RowModel;
+use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::{FitSettings, KeyStyle};
 use std::collections::HashMap;
@@ -31,6 +32,15 @@ pub fn fit(shop: &Shop, settings: &FitSettings, progress: &Progress) -> Result<M
     let keyless = Manifest::new(settings, &sized_by, specs.clone());
     for (spec, table) in specs.iter_mut().zip(&shop.tables) {
         choose_keys(spec, table, &keyless, sessions.as_ref())?;
+        if spec.making != Making::Kept {
+            let origins = spec.origins(&keyless);
+            let is_value = |column: usize| match origins[column] {
+                Origin::Value => true,
+                Origin::Reference(of) => spec.making != Making::Events && keyless.tables[of].making == Making::Kept,
+                _ => false,
+            };
+            spec.rules = Rules::of(table, &subjects(shop, table)?, is_value, settings.seed)?;
+        }
     }
     let manifest = Manifest::new(settings, &sized_by, specs);
     if manifest.contains_training_rows {

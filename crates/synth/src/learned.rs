@@ -17,10 +17,11 @@ use crate::learned_events::{Actions, DrawnEvents, LearnedEvents, sequences_of};
 use crate::manifest::{ColumnSpec, Manifest, TableSpec};
 use crate::marks::catalogue_of;
 use crate::plans::{PLAN, Plans};
+use crate::rules::{Beside, Rules};
 use crate::sessions::Sessions;
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use twinmart_encode::codes::{Codes, SubColumn};
@@ -117,14 +118,35 @@ impl Learned {
     }
 
     /// New users with their events, one for each stream.
-    pub(crate) fn draw(&self, streams: &mut [Stream]) -> Result<Drawn> {
-        let codes = self.users.draw_codes(streams);
-        let columns = self.users.decode(&codes, streams, &self.schema)?;
+    pub(crate) fn draw(&self, rules: &Rules, streams: &mut [Stream]) -> Result<Drawn> {
+        let draw = |streams: &mut [Stream]| {
+            let codes = self.users.draw_codes(streams);
+            Ok((self.users.decode(&codes, streams, &self.schema)?, codes))
+        };
+        let (columns, codes) = draw_users(rules, streams, &self.schema, draw)?;
         let told = (&codes[..], &self.users.sub_columns()[..]);
         let planned = Planned::of(columns, told, &self.plans, self.events.details.as_ref(), streams);
         let events = self.events.histories.draw(&planned.plans, streams);
         Ok(Drawn { users: planned.users, events: DrawnEvents { events, usual: planned.usual } })
     }
+}
+
+/// Users that keep their rules, as columns and as codes, by what draws both.
+pub(crate) fn draw_users(
+    rules: &Rules,
+    streams: &mut [Stream],
+    schema: &SchemaRef,
+    draw: impl Fn(&mut [Stream]) -> Result<(Vec<ArrayRef>, Vec<Vec<u32>>)>,
+) -> Result<(Vec<ArrayRef>, Vec<Vec<u32>>)> {
+    // Codes stand behind the columns, so that rows that are drawn again have both.
+    let both = |_: &[usize], streams: &mut [Stream]| {
+        let (mut columns, codes) = draw(streams)?;
+        columns.extend(codes.into_iter().map(|codes| Arc::new(UInt32Array::from(codes)) as ArrayRef));
+        Ok(columns)
+    };
+    let mut columns = rules.keep(streams, schema, &Beside::Nothing, both)?;
+    let codes = columns.split_off(schema.fields().len());
+    Ok((columns, codes.iter().map(|codes| codes.as_primitive::<UInt32Type>().values().to_vec()).collect()))
 }
 
 /// What models of users and events are learned from: histories in short, and users' rows with the columns of their plans.

@@ -96,35 +96,37 @@ impl LearnedEvents {
         }
     }
 
-    /// The columns of drawn events that are neither keys nor times, and nulls for those.
+    /// The columns of the drawn events at `places` that are neither keys nor times, and nulls for those.
     pub(crate) fn event_columns(
         &self,
         drawn: &DrawnEvents,
+        places: &[usize],
         schema: &SchemaRef,
         streams: &mut [Stream],
     ) -> Result<Vec<ArrayRef>> {
-        event_columns((self.details.as_ref(), self.actions.as_ref()), drawn, schema, streams)
+        event_columns((self.details.as_ref(), self.actions.as_ref()), drawn, places, schema, streams)
     }
 }
 
-/// The columns of drawn events that are neither keys nor times, and nulls for those.
+/// The columns of the drawn events at `places`, counted through all users, that are neither keys nor times, and nulls for those.
 pub(crate) fn event_columns(
     (details, actions): (Option<&Details>, Option<&Actions>),
     drawn: &DrawnEvents,
+    places: &[usize],
     schema: &SchemaRef,
     streams: &mut [Stream],
 ) -> Result<Vec<ArrayRef>> {
-    let events = drawn.events.iter().map(Vec::len).sum();
     let mut columns: Vec<ArrayRef> =
-        schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), events)).collect();
+        schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), places.len())).collect();
     if let Some(details) = details {
-        for (column, values) in details.draw(drawn, streams)? {
+        for (column, values) in details.draw(drawn, places, streams)? {
             columns[column] = values;
         }
     }
     if let Some(actions) = actions {
         let names: StringArray = actions.values.iter().map(|v| v.as_deref()).collect();
-        let chosen = arrow::array::UInt32Array::from_iter_values(drawn.events.iter().flatten().map(|e| e.action));
+        let all: Vec<u32> = drawn.events.iter().flatten().map(|e| e.action).collect();
+        let chosen = arrow::array::UInt32Array::from_iter_values(places.iter().map(|place| all[*place]));
         columns[actions.column] = cast(&take(&names, &chosen, None)?, schema.field(actions.column).data_type())?;
     }
     Ok(columns)

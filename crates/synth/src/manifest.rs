@@ -1,6 +1,7 @@
 //! What a model says of itself: `manifest.json`.
 
 use crate::container::not_a_model;
+use crate::rules::Rules;
 use crate::{FitSettings, KeyStyle};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct TableSpec {
     pub columns: Vec<ColumnSpec>,
     /// How new keys look, by column.
     pub keys: BTreeMap<String, KeyStyle>,
+    /// What every row keeps.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
 }
 
 /// A column of a table.
@@ -146,6 +150,7 @@ impl TableSpec {
             definition: TableDefinition { source: None, sql: None, ..table.definition.clone() },
             columns: columns.collect(),
             keys: BTreeMap::new(),
+            rules: Rules::default(),
         }
     }
 

@@ -216,6 +216,9 @@ impl Contents {
             if !agrees(spec, &schema) {
                 return Err(not_a_model(format!("the columns of {} are not those of the manifest", spec.name)));
             }
+            if !spec.rules.is_sound(&schema) {
+                return Err(not_a_model(format!("the constraints of {} do not fit its columns", spec.name)));
+            }
             schemas.push(schema);
         }
         let sized_by = manifest.position(&manifest.sized_by).map(|p| manifest.tables[p].rows);
@@ -275,6 +278,7 @@ pub(crate) fn table_of(spec: &TableSpec, schema: &SchemaRef, rows: RecordBatch) 
         kinds: spec.kinds(),
         batches: vec![rows],
         population: None,
+        constraints: spec.rules.constraints().to_vec(),
     }
 }
 
@@ -321,7 +325,8 @@ mod tests {
         let rows = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, _, a)| (n, a, true))).unwrap();
         let definition = TableDefinition { key: Some("id".into()), ..TableDefinition::default() };
         let (name, schema) = ("t".to_string(), rows.schema());
-        let table = Table { name, definition, schema, kinds, batches: vec![rows], population: None };
+        let table =
+            Table { name, definition, schema, kinds, batches: vec![rows], population: None, constraints: Vec::new() };
         Shop { project: Project::default(), tables: vec![table] }
     }
 
@@ -379,7 +384,15 @@ mod tests {
             let columns = columns.into_iter().map(|(n, _, a)| (n, a, true));
             let rows = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
             let (definition, schema) = (project.tables[name].clone(), rows.schema());
-            Table { name: name.into(), definition, schema, kinds, batches: vec![rows], population: None }
+            Table {
+                name: name.into(),
+                definition,
+                schema,
+                kinds,
+                batches: vec![rows],
+                population: None,
+                constraints: Vec::new(),
+            }
         });
         Shop { tables: tables.collect(), project: project.clone() }
     }

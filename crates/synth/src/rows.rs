@@ -9,8 +9,10 @@ use crate::interpolate::Interpolated;
 use crate::manifest::{Making, Manifest, Origin, TableSpec};
 use crate::permutation::balanced;
 use crate::replicate::Bootstrap;
+use crate::rules::Beside;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::compute::{cast, nullif, take};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{cast, is_not_null, nullif, take};
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -183,30 +185,54 @@ impl RowModel {
             Making::Counterparts => row % bases,
             _ => balanced(frame.draws.seed(), &spec.name, row, bases),
         };
-        let values = match self {
-            RowModel::Replicate(m) if spec.making == Making::Counterparts => {
-                m.rows_at(range.clone().map(|row| base(row, spec.learned_rows)))?
-            }
-            RowModel::Replicate(m) => m.draw(&mut streams)?,
-            RowModel::Interpolate(m) => m.draw(range.clone().map(|row| base(row, m.bases())), &mut streams, schema)?,
-            RowModel::Gan(m) => {
-                let leaf = frame.asked.and_then(|a| if let Asked::Leaf(leaf) = a { Some(*leaf) } else { None });
-                m.draw(leaf, &mut streams, schema)?
-            }
-            RowModel::Autoregressive(m) => match frame.asked {
-                Some(Asked::Conditions(asked)) => m.draw_asked(asked, &mut streams, schema)?,
-                Some(Asked::Rows(given)) => {
-                    let of = given.first().map_or(1, |c| c.len().max(1)) as u64;
-                    let index = UInt64Array::from_iter_values(range.clone().map(|row| row % of));
-                    let given = given.iter().map(|c| Ok(take(c, &index, None)?)).collect::<Result<Vec<ArrayRef>>>()?;
-                    m.draw_around(&given, &mut streams, schema)?
+        let draw = |places: &[usize], streams: &mut [Stream]| {
+            let numbers = places.iter().map(|place| range.start + *place as u64);
+            match self {
+                RowModel::Replicate(m) if spec.making == Making::Counterparts => {
+                    m.rows_at(numbers.map(|row| base(row, spec.learned_rows)))
                 }
-                _ => m.draw(&mut streams, schema)?,
-            },
-            RowModel::Independent(m) => m.draw(&mut streams, schema)?,
+                RowModel::Replicate(m) => m.draw(streams),
+                RowModel::Interpolate(m) => m.draw(numbers.map(|row| base(row, m.bases())), streams, schema),
+                RowModel::Gan(m) => {
+                    let leaf = frame.asked.and_then(|a| if let Asked::Leaf(leaf) = a { Some(*leaf) } else { None });
+                    m.draw(leaf, streams, schema)
+                }
+                RowModel::Autoregressive(m) => match frame.asked {
+                    Some(Asked::Conditions(asked)) => m.draw_asked(asked, streams, schema),
+                    Some(Asked::Rows(given)) => m.draw_around(&given_at(given, numbers)?, streams, schema),
+                    _ => m.draw(streams, schema),
+                },
+                RowModel::Independent(m) => m.draw(streams, schema),
+            }
         };
+        let given = |places: &[usize]| match frame.asked {
+            Some(Asked::Rows(given)) => given_at(given, places.iter().map(|place| range.start + *place as u64)),
+            _ => Ok(Vec::new()),
+        };
+        let beside = match frame.asked {
+            Some(Asked::Conditions(asked)) => Beside::Conditions(asked),
+            Some(Asked::Rows(_)) => Beside::Given(&given),
+            _ => Beside::Nothing,
+        };
+        let kept = spec.rules.keep(&mut streams, schema, &beside, draw);
+        let values = kept.map_err(|e| e.with(|p| p.table(&spec.name)))?;
         frame.assemble(position, values, &[], Numbering::Rows(range.start), &mut streams)
     }
+}
+
+/// What is given of the rows of these numbers: given rows come again and again.
+fn given_at(given: &[ArrayRef], numbers: impl Iterator<Item = u64>) -> Result<Vec<ArrayRef>> {
+    let of = given.first().map_or(1, |c| c.len().max(1)) as u64;
+    let index = UInt64Array::from_iter_values(numbers.map(|row| row % of));
+    given.iter().map(|c| Ok(take(c, &index, None)?)).collect()
+}
+
+/// Puts given values, where there are any, into their columns.
+pub(crate) fn put_given(given: &[ArrayRef], columns: &mut [ArrayRef]) -> Result<()> {
+    for (given, column) in given.iter().zip(columns) {
+        *column = zip(&is_not_null(given)?, given, column)?;
+    }
+    Ok(())
 }
 
 impl Frame<'_> {

@@ -16,6 +16,7 @@ fn table(name: &str, columns: Vec<(&str, ColumnKind, ArrayRef)>) -> Table {
         kinds,
         batches: vec![batch],
         population: None,
+        constraints: Vec::new(),
     }
 }
 

@@ -58,7 +58,15 @@ fn shop(users: i64, items: i64, events: &[Event], steps: u64) -> Shop {
         let named = columns.into_iter().map(|(name, _, values)| (name, values, true));
         let rows = RecordBatch::try_from_iter_with_nullable(named).unwrap();
         let (definition, schema) = (project.tables[name].clone(), rows.schema());
-        Table { name: name.into(), definition, schema, kinds, batches: vec![rows], population: None }
+        Table {
+            name: name.into(),
+            definition,
+            schema,
+            kinds,
+            batches: vec![rows],
+            population: None,
+            constraints: Vec::new(),
+        }
     };
     Shop { tables: columns.into_iter().map(table).collect(), project }
 }

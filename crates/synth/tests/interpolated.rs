@@ -61,6 +61,7 @@ fn people() -> Shop {
         kinds,
         batches: vec![batch],
         population: None,
+        constraints: Vec::new(),
     };
     Shop { project: Project::default(), tables: vec![table] }
 }

@@ -20,6 +20,7 @@ fn shop(columns: Vec<(&str, ColumnKind, ArrayRef)>) -> Shop {
         kinds,
         batches: vec![batch],
         population: None,
+        constraints: Vec::new(),
     };
     Shop { project: Project::default(), tables: vec![table] }
 }

@@ -91,7 +91,15 @@ fn table(name: &str, definition: TableDefinition, columns: Vec<(&str, ArrayRef)>
         chosen.unwrap_or(ColumnKind::of_type(f.data_type()))
     };
     let kinds = batch.schema().fields().iter().map(kind).collect();
-    Table { name: name.into(), definition, schema: batch.schema(), kinds, batches: vec![batch], population: None }
+    Table {
+        name: name.into(),
+        definition,
+        schema: batch.schema(),
+        kinds,
+        batches: vec![batch],
+        population: None,
+        constraints: Vec::new(),
+    }
 }
 
 fn plain(columns: Vec<(&str, ArrayRef)>) -> Shop {

@@ -11,6 +11,7 @@
 
 mod checkpoint;
 pub mod condition;
+pub mod constraint;
 mod digest;
 mod draws;
 mod error;

@@ -2,6 +2,7 @@
 //!
 //! Paths stay as written; [`Project::resolve`] makes them relative to the file's folder.
 
+use crate::constraint::Constraint;
 use crate::{ColumnKind, Error, Result, Role};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub struct Project {
     pub split: SplitSection,
     /// Table name → conditions that every twin row must meet.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub constraints: IndexMap<String, Vec<String>>,
+    pub constraints: IndexMap<String, Vec<Constraint>>,
     /// How the twin is made.
     #[serde(default)]
     pub synthesis: SynthesisSection,

@@ -1,5 +1,6 @@
 //! A table in memory: a schema, record batches, and the meaning of each column.
 
+use crate::constraint::Constraint;
 use crate::{ColumnKind, Digest, Error, Result, TableDefinition};
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{cast, concat, concat_batches, take_record_batch};
@@ -20,6 +21,8 @@ pub struct Table {
     pub batches: Vec<RecordBatch>,
     /// Where the rows are an even sample: of how many.
     pub population: Option<u64>,
+    /// What every row of a twin keeps.
+    pub constraints: Vec<Constraint>,
 }
 
 impl Table {
@@ -88,6 +91,7 @@ impl Table {
             kinds: self.kinds.clone(),
             batches: Vec::new(),
             population: None,
+            constraints: self.constraints.clone(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use crate::arrow::array::{RecordBatch, RecordBatchReader};
 use std::path::Path;
-use twinmart_sources::{RowSample, load_project, read_project, table_of};
+use twinmart_sources::{RowSample, check_constraints, load_project, read_project, table_of};
 use twinmart_synth::{FitSettings, Model};
+use twinmart_tables::constraint::Constraint;
 use twinmart_tables::{
     Body, ColumnKind, Error, Interpolation, Loss, Method, Preset, Progress, Project, ProjectSection, ResampleUnit,
     Result, Shop, SynthesisSection, Table, TableDefinition, Target, Verbatim,
@@ -51,6 +52,7 @@ pub struct Synthesizer {
     synthesis: SynthesisSection,
     name: Option<String>,
     definition: TableDefinition,
+    constraints: Vec<Constraint>,
     progress: Progress,
 }
 
@@ -74,6 +76,7 @@ impl Synthesizer {
             synthesis: project.synthesis.clone(),
             name: None,
             definition: TableDefinition::default(),
+            constraints: Vec::new(),
             progress: Progress::silent(),
         }
     }
@@ -221,6 +224,13 @@ impl Synthesizer {
         self
     }
 
+    /// One table: what every row of a twin keeps, for example `"total = price * quantity".parse()?`; may be called again and
+    /// again.
+    pub fn constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints.push(constraint);
+        self
+    }
+
     /// Learns a model of the rows of one table.
     ///
     /// # Errors
@@ -252,7 +262,10 @@ impl Synthesizer {
         let read = project.tables.pop();
         let (name, source) = read.map(|(name, table)| (name, table.source)).unwrap_or_default();
         let name = self.name.clone().unwrap_or(name);
-        project.tables.insert(name, TableDefinition { source, ..self.definition.clone() });
+        project.tables.insert(name.clone(), TableDefinition { source, ..self.definition.clone() });
+        if !self.constraints.is_empty() {
+            project.constraints.insert(name, self.constraints.clone());
+        }
         let keeps_rows = self.settings(&project)?.method.keeps_rows();
         let sample = (!keeps_rows).then(|| RowSample::new(self.seed));
         self.fit_shop_of(&load_project(project, sample.as_ref(), &self.progress)?.shop)
@@ -261,8 +274,9 @@ impl Synthesizer {
     /// Learns a model of every table of a shop. Its tables have names, kinds and keys of their own: a usage error where
     /// others are set here.
     pub fn fit_shop(&self, shop: &Shop) -> Result<Model> {
-        if self.name.is_some() || self.definition != TableDefinition::default() {
-            return Err(Error::usage("name, key and kinds are set for one table, and this is a shop")
+        let of_one = self.definition != TableDefinition::default() || !self.constraints.is_empty();
+        if self.name.is_some() || of_one {
+            return Err(Error::usage("name, key, kinds and constraints are set for one table, and this is a shop")
                 .remedy("set them in the project file, or fit the table by itself")
                 .into());
         }
@@ -273,7 +287,9 @@ impl Synthesizer {
         self.name.as_deref().unwrap_or(UNNAMED)
     }
 
-    fn fit_table(&self, table: Table) -> Result<Model> {
+    fn fit_table(&self, mut table: Table) -> Result<Model> {
+        table.constraints.clone_from(&self.constraints);
+        check_constraints(&table, &self.progress)?;
         let mut project = Project::default();
         project.tables.insert(table.name.clone(), table.definition.clone());
         self.fit_shop_of(&Shop { project, tables: vec![table] })

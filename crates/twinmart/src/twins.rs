@@ -96,7 +96,8 @@ pub(crate) fn reopen(folder: &Path, project: &Project) -> Result<Shop> {
     for (name, kinds) in kinds {
         let (schema, batches) = twinmart_tables::read_parquet(folder.join(format!("{name}.parquet")))?;
         let definition = project.tables.get(&name).cloned().unwrap_or_default();
-        tables.push(Table { name, definition, schema, kinds, batches, population: None });
+        let constraints = project.constraints.get(&name).cloned().unwrap_or_default();
+        tables.push(Table { name, definition, schema, kinds, batches, population: None, constraints });
     }
     Ok(Shop { project: project.clone(), tables })
 }

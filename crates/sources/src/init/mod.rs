@@ -13,14 +13,13 @@
 mod input;
 mod layout;
 mod proposal;
-mod toml_text;
 
 use crate::load::table_name;
+use crate::toml_text::{toml_key, toml_text};
 use input::Input;
 use proposal::Proposal;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use toml_text::{toml_key, toml_text};
 use twinmart_tables::{Error, Progress, Project, Result};
 
 /// Proposes a project file for the given files, folders or globs. Paths in it are relative to the folder of `out`, the

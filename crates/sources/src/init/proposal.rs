@@ -3,8 +3,8 @@
 use super::input::{Input, person_of, thing_of, time_of};
 use super::layout::Layout;
 use super::plain_text;
-use super::toml_text::{toml_key, toml_sql, toml_text};
 use crate::load::quoted;
+use crate::toml_text::{toml_key, toml_sql, toml_text};
 use arrow::datatypes::DataType;
 use std::collections::HashSet;
 use std::fmt::Write;

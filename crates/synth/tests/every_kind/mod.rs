@@ -21,8 +21,15 @@ pub(crate) fn fitted_by(method: Method, preset: Preset, columns: &[Column]) -> M
     let batch = batch(columns);
     let kinds = columns.iter().map(|c| c.1).collect();
     let definition = TableDefinition::default();
-    let table =
-        Table { name: "t".into(), definition, schema: batch.schema(), kinds, batches: vec![batch], population: None };
+    let table = Table {
+        name: "t".into(),
+        definition,
+        schema: batch.schema(),
+        kinds,
+        batches: vec![batch],
+        population: None,
+        constraints: Vec::new(),
+    };
     let shop = Shop { project: Project::default(), tables: vec![table] };
     let mut settings = FitSettings::of_project(&shop.project, Some(method), None).unwrap();
     (settings.preset, settings.steps) = (preset, 60);

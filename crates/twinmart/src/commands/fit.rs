@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use twinmart_sources::RowSample;
 use twinmart_synth::training_log::{Log, Scores};
 use twinmart_synth::{FitSettings, Model};
+use twinmart_tables::constraint::Constraint;
 use twinmart_tables::{
-    AtomicFile, Body, Checkpoints, Error, Interpolation, Loss, Method, Preset, Result, SynthesisSection, Table, Target,
+    AtomicFile, Body, Checkpoints, Error, Interpolation, Loss, Method, Preset, Project, Result, SynthesisSection,
+    Table, Target,
 };
 
 /// Learn a synthesizer from a project or one table and save it as one file
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes\nLonger histories of real users: fit shop/twinmart.toml --out longer.twin --method replicate --extend 10\nGenerator against discriminator, with a picture of how they learned: fit customers.csv --out gan.twin --method gan --epochs 100 --curves losses.svg\n\nAfter Ctrl-C or a crash the same command goes on from the checkpoints in M.twin.checkpoints, to the same model. They say as much of your data as the model does, and are removed once it is written."
+    after_help = "Examples:\n  twinmart fit examples/online-retail/twinmart.toml --out shop.twin\n  twinmart fit examples/online-retail/twinmart.toml --out floor.twin --method independent\n\nA single table, learned in at most two minutes: fit customers.csv --out customers.twin --max-minutes 2\nMore rows of a rare class: fit orders.csv --out fraud.twin --method interpolate --interpolation borderline --target fraud=yes\nA rule that every row keeps: fit orders.csv --out orders.twin --constraint 'total = price * quantity'\nLonger histories of real users: fit shop/twinmart.toml --out longer.twin --method replicate --extend 10\nGenerator against discriminator, with a picture of how they learned: fit customers.csv --out gan.twin --method gan --epochs 100 --curves losses.svg\n\nAfter Ctrl-C or a crash the same command goes on from the checkpoints in M.twin.checkpoints, to the same model. They say as much of your data as the model does, and are removed once it is written."
 )]
 pub(crate) struct Arguments {
     /// A project file, or one data file
@@ -44,6 +46,10 @@ pub(crate) struct Arguments {
     /// replicate: give users of fewer than N events earlier ones, drawn by a model that reads histories backwards [default: the project's, else nobody]
     #[arg(long, value_name = "N")]
     extend: Option<usize>,
+    /// One table: what every row of a twin keeps, for example 'total = price * quantity'; may be given again and again. Rules of
+    /// a project stand in its file, under [constraints]
+    #[arg(long, value_name = "RULE")]
+    constraint: Vec<Constraint>,
     #[command(flatten)]
     networks: Networks,
     /// Replace an existing file
@@ -124,6 +130,20 @@ fn checkpoints_of(out: &Path) -> PathBuf {
     name.into()
 }
 
+/// Adds the constraints of the command line to the only table.
+pub(super) fn constrain(project: &mut Project, constraints: Vec<Constraint>) -> Result<()> {
+    match project.tables.keys().next() {
+        _ if constraints.is_empty() => Ok(()),
+        Some(only) if project.tables.len() == 1 => {
+            project.constraints.entry(only.clone()).or_default().extend(constraints);
+            Ok(())
+        }
+        _ => Err(Error::usage("--constraint is for one table, and this project has several")
+            .remedy("write the rules under [constraints] in the project file, by table")
+            .into()),
+    }
+}
+
 pub(crate) fn run(mut arguments: Arguments, screen: &Screen) -> Result<()> {
     check_outputs(&arguments)?;
     let kept = checkpoints_of(&arguments.out);
@@ -131,6 +151,7 @@ pub(crate) fn run(mut arguments: Arguments, screen: &Screen) -> Result<()> {
     let checkpoints = Checkpoints::open(&kept, every)?;
     let interpolation = arguments.interpolation.as_deref().map(Interpolation::parse).transpose()?;
     let mut project = twinmart_sources::read_project(&arguments.input)?;
+    constrain(&mut project, std::mem::take(&mut arguments.constraint))?;
     let of_rows = interpolation.is_some() || arguments.target.is_some();
     let synthesis = &mut project.synthesis;
     synthesis.interpolation = interpolation.unwrap_or(synthesis.interpolation);

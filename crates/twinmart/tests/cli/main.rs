@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod condition;
+mod constraints;
 mod gan;
 mod help;
 mod predict;
