@@ -14,7 +14,7 @@ use twinmart_tables::{Error, Progress, Result, Table};
 pub fn check(table: &Table, progress: &Progress) -> Result<()> {
     let mut verdicts: Vec<(&Constraint, Verdict)> = Vec::new();
     for constraint in &table.constraints {
-        constraint.check(&table.schema).map_err(|p| p.table(&table.name))?;
+        constraint.check(&table.schema).map_err(|e| e.with(|p| p.table(&table.name)))?;
         let verdict = Verdict::of(constraint, table)?;
         if verdict.kept == 0 && verdict.broken > 0 {
             return Err(Error::usage(format!("no real row keeps the constraint `{constraint}`"))

@@ -308,6 +308,9 @@ fn in_order(parts: [EventColumns; 2], frame: &Frame, layout: Layout) -> Result<R
 /// What makes the columns of the drawn events at places that are neither keys nor times.
 type EventColumnsOf<'a> = dyn Fn(&DrawnEvents, &[usize], &mut [Stream]) -> Result<Vec<ArrayRef>> + 'a;
 
+/// What draws the rows at places, with their streams.
+type DrawsAt<'a> = dyn Fn(&[usize], &mut [Stream]) -> Result<Vec<ArrayRef>> + 'a;
+
 /// Attributes of drawn users, and their events; `first` is the number of the first user.
 fn learned_events(
     drawn: Drawn,
@@ -397,7 +400,7 @@ fn event_streams(frame: &Frame, layout: Layout, first: u64, own: impl Iterator<I
 /// Drawn events with their other columns, which `draw` makes of the events at places until all keep their rules.
 fn new_events(
     new: &[Vec<NewEvent>],
-    draw: &dyn Fn(&[usize], &mut [Stream]) -> Result<Vec<ArrayRef>>,
+    draw: &DrawsAt<'_>,
     mut streams: Vec<Stream>,
     frame: &Frame,
     layout: Layout,

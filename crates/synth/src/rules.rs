@@ -70,7 +70,7 @@ impl Rules {
         let mut rules = Rules { constraints: table.constraints.clone(), ..Rules::default() };
         for (at, constraint) in table.constraints.iter().enumerate() {
             let place = |e: Error| e.with(|p| p.table(&table.name));
-            constraint.check(&table.schema).map_err(|p| place(p.into()))?;
+            constraint.check(&table.schema).map_err(place)?;
             for name in constraint.columns() {
                 let position = table.position(name)?;
                 if !is_value(position) {
@@ -428,11 +428,11 @@ impl Combinations {
     fn of(table: &Table, columns: &[String], subjects: &[u64], threshold: PersonThreshold) -> Result<Combinations> {
         let texts = columns.iter().map(|c| as_text(&table.column(c)?)).collect::<Result<Vec<_>>>()?;
         let mut counts: HashMap<Vec<Option<&str>>, (u64, Vec<u64>)> = HashMap::new();
-        for row in 0..table.rows() {
+        for (row, subject) in subjects.iter().enumerate() {
             let (count, people) = counts.entry(values_of(&texts, row)).or_default();
             *count += 1;
-            if people.len() < PersonThreshold::LARGEST && !people.contains(&subjects[row]) {
-                people.push(subjects[row]);
+            if people.len() < PersonThreshold::LARGEST && !people.contains(subject) {
+                people.push(*subject);
             }
         }
         let shared = counts.into_iter().filter(|(_, (_, people))| threshold.allows(people.len()));

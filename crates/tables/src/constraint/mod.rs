@@ -36,7 +36,7 @@ mod tests;
 
 pub use evaluate::Decimals;
 
-use crate::{Error, Problem};
+use crate::Error;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType, Schema};
 use serde::{Deserialize, Serialize};
@@ -187,24 +187,29 @@ impl Constraint {
     ///
     /// # Errors
     /// A usage error that names the constraint and the column or the types.
-    pub fn check(&self, schema: &Schema) -> Result<(), Problem> {
+    pub fn check(&self, schema: &Schema) -> crate::Result<()> {
         let fault = |what: String| Error::usage(format!("constraint `{}`: {what}", self.text));
         for name in self.columns() {
             if schema.index_of(name).is_err() {
                 let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-                return Err(fault("there is no such column".into()).column(name).remedy(format!(
-                    "the columns are {}; in a constraint, names that are no plain words stand in double quotes",
-                    names.join(", ")
-                )));
+                return Err(fault("there is no such column".into())
+                    .column(name)
+                    .remedy(format!(
+                        "the columns are {}; in a constraint, names that are no plain words stand in double quotes",
+                        names.join(", ")
+                    ))
+                    .into());
             }
         }
         match &self.rule {
             Rule::Combinations(_) => Ok(()),
-            Rule::Condition(logic) => logic.check(schema).map_err(|what| {
-                fault(what).remedy(
+            Rule::Condition(logic) => {
+                logic.check(schema).map_err(|what| {
+                    fault(what).remedy(
                     "compare numbers with numbers, dates with dates or 'texts' that say one, texts with 'texts'",
-                )
-            }),
+                ).into()
+                })
+            }
         }
     }
 
