@@ -47,7 +47,6 @@ pub(crate) fn discover(
     let told = columns.told();
     texts.extend(told.iter().map(|(a, b)| format!("combinations({}, {})", columns.quoted(*a), columns.quoted(*b))));
     texts.extend(columns.implications(&told));
-    // A name with a double quote in it cannot be written.
     let candidates: Vec<Constraint> = texts.iter().filter_map(|text| text.parse().ok()).collect();
     let mut decimals = Decimals::default();
     for (field, values) in sample.schema().fields().iter().zip(sample.columns()) {
@@ -224,7 +223,9 @@ impl Columns {
                 let (Some(first), Some(second)) = (first, second) else { continue };
                 // Where both tell each other, one of them is enough; and two columns of numbers are no names of things.
                 let named = found.contains(&(b, a)) || (first.is_number && second.is_number);
-                if !named && first.values.len() > 2 && first.tells(second) {
+                // Numbers that are codes stand for several things, not for one and its absence.
+                let is_code = !first.is_number || second.values.len() > 2;
+                if !named && is_code && first.values.len() > 2 && first.tells(second) {
                     found.push((a, b));
                 }
             }

@@ -272,7 +272,7 @@ pub fn quoted_column(name: &str) -> String {
     let plain = letters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && letters.all(|c| c.is_alphanumeric() || c == '_')
         && !parse::is_word_of_the_language(name);
-    if plain { name.to_string() } else { format!("\"{name}\"") }
+    if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// A text as a constraint takes it.

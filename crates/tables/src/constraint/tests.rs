@@ -146,7 +146,7 @@ fn what_is_no_constraint_is_refused_with_the_reason() {
 
 #[test]
 fn names_and_texts_are_quoted_where_they_must() {
-    for name in ["price", "unit price", "a-b", "Größe", "if", "9a", ""] {
+    for name in ["price", "unit price", "a-b", "Größe", "if", "9a", "", "5\" pipe"] {
         let text = format!("{} is missing", quoted_column(name));
         assert_eq!(constraint(&text).columns(), [name]);
     }
