@@ -485,10 +485,9 @@ mod tests {
     fn what_was_planted_is_found_and_nothing_else() {
         let planted = [
             "total = price * quantity",
-            "at <= until",
+            "at < until",
             "combinations(\"home city\", country)",
-            "if online = 'no' then speed = 'none'",
-            "if speed = 'none' then online = 'no'",
+            "combinations(speed, online)",
             "if online = 'no' then visits is missing",
             "if visits is missing then online = 'no'",
         ];
@@ -504,8 +503,15 @@ mod tests {
     #[test]
     fn one_row_of_many_that_breaks_a_rule_is_seen() {
         let told = found(60_000, Some(59_123));
-        for gone in ["price * quantity", "at <= until", "combinations", "speed"] {
-            assert!(!told.iter().any(|text| text.contains(gone)), "{gone}: {told:?}");
+        for gone in [
+            "total = price * quantity",
+            "at < until",
+            "at <= until",
+            "combinations(\"home city\", country)",
+            "combinations(speed, online)",
+            "if online = 'no' then speed = 'none'",
+        ] {
+            assert!(!told.iter().any(|text| text == gone), "{gone}: {told:?}");
         }
         assert!(told.iter().any(|text| text == "if online = 'no' then visits is missing"), "{told:?}");
     }
