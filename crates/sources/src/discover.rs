@@ -26,6 +26,9 @@ const FEWEST_BREACHES: f64 = 20.0;
 const MOST_NUMBERS: usize = 24;
 /// Different values of a column that conditions speak of.
 const MOST_VALUES: usize = 64;
+/// Columns that are compared with each other, and things that are true of rows, at most: pairs of them are looked at.
+const MOST_COLUMNS: usize = 64;
+const MOST_FACTS: usize = 256;
 /// Different values of a column that others are told by.
 const MOST_TELLING: usize = 50_000;
 
@@ -202,8 +205,8 @@ impl Columns {
     /// One column is never above another one.
     fn orders(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (a, low) in self.numbers.iter().enumerate() {
-            for (b, high) in self.numbers.iter().enumerate().filter(|(b, _)| *b != a) {
+        for (a, low) in self.numbers.iter().enumerate().take(MOST_COLUMNS) {
+            for (b, high) in self.numbers.iter().enumerate().take(MOST_COLUMNS).filter(|(b, _)| *b != a) {
                 let (Some((scale, low)), Some((other, high))) = (low, high) else { continue };
                 if scale == other
                     && let Some(sign) = order(low, high)
@@ -218,8 +221,8 @@ impl Columns {
     /// Pairs of columns the first of which tells the second: each of its values has a single one there.
     fn told(&self) -> Vec<(usize, usize)> {
         let mut found: Vec<(usize, usize)> = Vec::new();
-        for (a, first) in self.values.iter().enumerate() {
-            for (b, second) in self.values.iter().enumerate().filter(|(b, _)| *b != a) {
+        for (a, first) in self.values.iter().enumerate().take(MOST_COLUMNS) {
+            for (b, second) in self.values.iter().enumerate().take(MOST_COLUMNS).filter(|(b, _)| *b != a) {
                 let (Some(first), Some(second)) = (first, second) else { continue };
                 // Where both tell each other, one of them is enough; and two columns of numbers are no names of things.
                 let named = found.contains(&(b, a)) || (first.is_number && second.is_number);
@@ -303,6 +306,7 @@ impl Columns {
             }
         }
         facts.sort_by_key(|fact| fact.column);
+        facts.truncate(MOST_FACTS);
         facts
     }
 }
