@@ -400,7 +400,7 @@ fn is_formula(of: &[Option<f64>], left: &[Option<f64>], right: &[Option<f64>], f
     for ((of, left), right) in of.iter().zip(left).zip(right) {
         let (Some(of), Some(x), Some(y)) = (of, left, right) else { continue };
         let value = formula(*x, *y);
-        if (of - value).abs() > 0.005_001 + 1e-9 * value.abs() {
+        if (of - value).abs() > 0.005_001 + 1e-12 * value.abs() {
             return false;
         }
         // Nothing is shown by zeros and ones.

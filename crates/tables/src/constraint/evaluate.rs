@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Microseconds of a day.
 const DAY: f64 = 86_400e6;
 /// How far apart computed numbers may be that count as equal, as a share of their size.
-const ROUNDING: f64 = 1e-9;
+const ROUNDING: f64 = 1e-12;
 /// The same where a column holds numbers of four bytes or less.
 const ROUNDING_OF_SHORT: f64 = 1e-6;
 /// Decimals that are looked for, at most.
@@ -120,7 +120,8 @@ fn compared(left: &Sum, sign: Sign, right: &Sum, rows: &Rows) -> Result<BooleanA
     let (left, right) = (numbers_of(left, moments, rows)?, numbers_of(right, moments, rows)?);
     let test = |(a, b): (Option<f64>, Option<f64>)| {
         let (a, b) = (a?, b?);
-        let near = relative * a.abs().max(b.abs());
+        // Moments are whole microseconds.
+        let near = if moments { 0.5_f64.min(relative * f64::MAX) } else { relative * a.abs().max(b.abs()) };
         Some(match sign {
             Sign::Equal => (a - b).abs() <= near.max(unit),
             Sign::Unequal => (a - b).abs() > near.max(unit),
