@@ -11,9 +11,9 @@ use crate::reservoir::{Reservoir, RowSample};
 use crate::rows::Rows;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Float64Type, TimeUnit};
+use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, HashMap};
-use twinmart_tables::constraint::{Constraint, Decimals, quoted_column, quoted_text};
+use twinmart_tables::constraint::{Constraint, Decimals, numbers, quoted_column, quoted_text};
 use twinmart_tables::{ColumnKind, Progress, Result};
 
 /// Rows that are looked at for candidates.
@@ -177,7 +177,7 @@ impl Columns {
         measures.filter(|(_, values)| distinct_beyond(values, 2)).take(MOST_NUMBERS).collect()
     }
 
-    /// One column is the product, the sum or the difference of two others, or another one.
+    /// One column is the product or the sum of two others, or another one.
     fn formulas(&self) -> Vec<String> {
         let measures = self.measures();
         let mut found = Vec::new();
@@ -190,7 +190,6 @@ impl Columns {
                     found.push(format!("{} = {}", self.quoted(*c), self.quoted(*a)));
                 }
                 for (b, right) in measures[i + 1..].iter().filter(|(b, _)| b != c) {
-                    // A sum is named once, by its last column: the others are its differences.
                     if is_formula(of, left, right, |x, y| x * y) {
                         found.push(format!("{} = {} * {}", self.quoted(*c), self.quoted(*a), self.quoted(*b)));
                     } else if is_formula(of, left, right, |x, y| x + y) {
@@ -367,21 +366,12 @@ impl Listed {
 
 /// A column of numbers, or of moments in microseconds.
 fn numbers_of(values: &ArrayRef, kind: ColumnKind) -> Result<Option<(Scale, Vec<Option<f64>>)>> {
-    let as_f64 = |array: &ArrayRef| -> Result<Vec<Option<f64>>> {
-        let numbers = cast(array, &DataType::Float64)?;
-        Ok(numbers.as_primitive::<Float64Type>().iter().map(|x| x.filter(|x| x.is_finite())).collect())
+    let scale = match kind {
+        ColumnKind::Integer | ColumnKind::Number if values.data_type().is_numeric() => Scale::Number,
+        ColumnKind::Date | ColumnKind::Datetime if values.data_type().is_temporal() => Scale::Moment,
+        _ => return Ok(None),
     };
-    match kind {
-        ColumnKind::Integer | ColumnKind::Number if values.data_type().is_numeric() => {
-            Ok(Some((Scale::Number, as_f64(values)?)))
-        }
-        ColumnKind::Date | ColumnKind::Datetime if values.data_type().is_temporal() => {
-            let zone = if let DataType::Timestamp(_, zone) = values.data_type() { zone.clone() } else { None };
-            let moments = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
-            Ok(Some((Scale::Moment, as_f64(&cast(&moments, &DataType::Int64)?)?)))
-        }
-        _ => Ok(None),
-    }
+    Ok(Some((scale, numbers(values)?.iter().collect())))
 }
 
 fn distinct_beyond(values: &[Option<f64>], most: usize) -> bool {

@@ -5,7 +5,8 @@
 //! draw:  rows ─► formulas are computed ─► rows that break a constraint are drawn again ─► rows
 //! ```
 //!
-//! Rows that are drawn again are drawn whole, so what remains is distributed as the model's rows are that keep the constraints.
+//! Rows that are drawn again are drawn whole, so what remains is distributed as the model's rows are that keep the constraints (but
+//! for combinations, which are put together after [`PATIENCE`] rounds).
 
 use crate::asked::AskedRows;
 use crate::rows::put_given;
@@ -16,7 +17,7 @@ use arrow::compute::{cast, interleave, is_not_null, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use rand::{Rng, RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use twinmart_privacy::PersonThreshold;
 use twinmart_tables::constraint::{Constraint, Decimals};
 use twinmart_tables::{Draws, Error, Result, Stream, Table};
@@ -111,7 +112,7 @@ impl Rules {
     pub(crate) fn is_sound(&self, schema: &SchemaRef) -> bool {
         let combined = |(at, known): (&usize, &Combinations)| {
             let columns = self.constraints.get(*at).and_then(Constraint::combined);
-            columns.is_some_and(|c| known.0.iter().all(|(values, _)| values.len() == c.len()) && !known.0.is_empty())
+            columns.is_some_and(|c| known.is_sound(c.len()))
         };
         let wanted = self.constraints.iter().filter(|c| c.combined().is_some()).count();
         self.constraints.iter().all(|c| c.check(schema).is_ok())
@@ -157,11 +158,7 @@ impl Rules {
                     };
                     given = and(&given, held)?;
                 }
-                let all = match held.get(&position) {
-                    Some(held) => or(held, &given)?,
-                    None => given.clone(),
-                };
-                held.insert(position, all);
+                hold(held, position, &given)?;
             }
             columns[position] = zip(&given, &values, &columns[position])?;
         }
@@ -178,8 +175,8 @@ impl Rules {
     ) -> Result<()> {
         let Some(column) = constraint.computed() else { return Ok(()) };
         let Some(mut open) = held.get(&schema.index_of(column)?).cloned() else { return Ok(()) };
-        let position = |name: &&str| schema.index_of(name).unwrap_or(0);
-        let mut inputs: Vec<usize> = constraint.columns().iter().filter(|c| **c != column).map(position).collect();
+        let inputs = constraint.columns().into_iter().filter(|c| *c != column);
+        let mut inputs = inputs.map(|c| Ok(schema.index_of(c)?)).collect::<Result<Vec<usize>>>()?;
         // A number with decimals more often has the value that is wanted.
         inputs.sort_by_key(|at| (schema.field(*at).data_type().is_integer(), std::cmp::Reverse(*at)));
         for input in inputs {
@@ -192,11 +189,7 @@ impl Rules {
             }
             columns[input] = zip(&solved, &values, &columns[input])?;
             open = and_not(&open, &solved)?;
-            let all = match held.get(&input) {
-                Some(held) => or(held, &solved)?,
-                None => solved,
-            };
-            held.insert(input, all);
+            hold(held, input, &solved)?;
         }
         Ok(())
     }
@@ -388,6 +381,16 @@ fn candidates(left: &[usize], streams: &[Stream]) -> (Vec<usize>, Vec<Stream>) {
     (left.iter().flat_map(|row| std::iter::repeat_n(*row, each)).collect(), own)
 }
 
+/// Holds some more rows of a column.
+fn hold(held: &mut Held, column: usize, rows: &BooleanArray) -> Result<()> {
+    let all = match held.get(&column) {
+        Some(held) => or(held, rows)?,
+        None => rows.clone(),
+    };
+    held.insert(column, all);
+    Ok(())
+}
+
 /// The present values of given rows.
 pub(crate) fn held_of(given: &[ArrayRef]) -> Result<Held> {
     let some = given.iter().enumerate().filter(|(_, c)| c.null_count() < c.len());
@@ -397,30 +400,24 @@ pub(crate) fn held_of(given: &[ArrayRef]) -> Result<Held> {
 /// The constraints whose column can be computed, each column once, no column from itself, in an order in which each has what
 /// it needs.
 fn in_order(constraints: &[Constraint]) -> Vec<usize> {
-    let mut computed: HashMap<&str, Vec<&str>> = HashMap::new();
+    // All that a computed column comes from, directly or through others.
+    let mut sources: HashMap<&str, HashSet<&str>> = HashMap::new();
     let mut chosen: Vec<(usize, &str)> = Vec::new();
     for (at, constraint) in constraints.iter().enumerate() {
-        let Some(column) = constraint.computed() else { continue };
-        let inputs: Vec<&str> = constraint.columns().into_iter().filter(|c| *c != column).collect();
-        let circular = inputs.iter().any(|input| needs(&computed, input, column));
-        if !computed.contains_key(column) && !circular {
-            computed.insert(column, inputs);
-            chosen.push((at, column));
+        let Some(column) = constraint.computed().filter(|column| !sources.contains_key(column)) else { continue };
+        let mut own: HashSet<&str> = constraint.columns().into_iter().filter(|c| *c != column).collect();
+        let further: Vec<&str> = own.iter().filter_map(|c| sources.get(c)).flatten().copied().collect();
+        own.extend(further);
+        if own.contains(column) {
+            continue;
         }
+        sources.values_mut().filter(|of| of.contains(column)).for_each(|of| of.extend(&own));
+        sources.insert(column, own);
+        chosen.push((at, column));
     }
-    let mut ordered = Vec::with_capacity(chosen.len());
-    while !chosen.is_empty() {
-        let ready = |(_, column): &(usize, &str)| !chosen.iter().any(|(_, other)| needs(&computed, column, other));
-        // No circle was let in, so one of those left needs none of the others.
-        let next = chosen.iter().position(ready).unwrap_or(0);
-        ordered.push(chosen.remove(next).0);
-    }
-    ordered
-}
-
-/// True where `column` is computed, directly or through others, from `from`.
-fn needs(computed: &HashMap<&str, Vec<&str>>, column: &str, from: &str) -> bool {
-    computed.get(column).is_some_and(|inputs| inputs.iter().any(|input| *input == from || needs(computed, input, from)))
+    // Who comes from another one comes from all that this one does, and from it.
+    chosen.sort_by_key(|(_, column)| sources[column].len());
+    chosen.into_iter().map(|(at, _)| at).collect()
 }
 
 impl Combinations {
@@ -442,10 +439,17 @@ impl Combinations {
         Ok(Combinations(known))
     }
 
+    /// True for what a table of so many rows as can be counted may have.
+    fn is_sound(&self, columns: usize) -> bool {
+        let total = self.0.iter().try_fold(0u64, |sum, (_, count)| sum.checked_add(*count));
+        let fit = self.0.iter().all(|(values, count)| values.len() == columns && *count > 0);
+        fit && total.is_some_and(|total| total > 0)
+    }
+
     /// True for rows whose values stand together.
     fn contain(&self, names: &[String], columns: &[ArrayRef], schema: &SchemaRef) -> Result<BooleanArray> {
         let texts = texts_of(names, columns, schema)?;
-        let known: std::collections::HashSet<Vec<Option<&str>>> =
+        let known: HashSet<Vec<Option<&str>>> =
             self.0.iter().map(|(values, _)| values.iter().map(Option::as_deref).collect()).collect();
         let rows = texts.first().map_or(0, |t| t.len());
         Ok((0..rows).map(|row| Some(known.contains(&values_of(&texts, row)))).collect())
@@ -470,12 +474,12 @@ impl Combinations {
             if candidates.is_empty() {
                 candidates = self.0.iter().collect();
             }
-            let total: u64 = candidates.iter().map(|(_, count)| count.max(&1)).sum();
-            let mut at = streams[row].random_range(0..total);
+            let total: u64 = candidates.iter().map(|(_, count)| count).sum();
+            let at = streams[row].random_range(0..total);
+            let mut passed = 0;
             let chosen = candidates.iter().find(|(_, count)| {
-                let found = at < *count.max(&1);
-                at = at.saturating_sub(*count.max(&1));
-                found
+                passed += count;
+                at < passed
             });
             if let Some((values, _)) = chosen {
                 mended[row] = values.iter().map(Option::as_deref).collect();

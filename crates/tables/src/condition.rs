@@ -10,6 +10,7 @@
 //!
 //! A missing value meets no condition but `is missing`.
 
+use crate::constraint::quoted;
 use std::fmt;
 use std::str::FromStr;
 
@@ -149,7 +150,7 @@ fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 fn one_value(text: &str) -> Option<String> {
     let text = text.trim();
     if text.starts_with('\'')
-        && let Some((value, rest)) = quoted(text)
+        && let Some((value, rest)) = quoted(text, '\'')
         && rest.trim().is_empty()
     {
         return Some(value);
@@ -162,7 +163,7 @@ fn list_of(text: &str) -> Option<Vec<String>> {
     let mut left = text.trim().strip_prefix('(')?.strip_suffix(')')?.trim();
     let mut values = Vec::new();
     loop {
-        let (value, rest) = match quoted(left) {
+        let (value, rest) = match quoted(left, '\'') {
             Some((value, rest)) => (value, rest.trim_start()),
             None => {
                 let end = left.find(',').unwrap_or(left.len());
@@ -177,23 +178,6 @@ fn list_of(text: &str) -> Option<Vec<String>> {
             Some(rest) => left = rest.trim_start(),
             None if rest.is_empty() => return Some(values),
             None => return None,
-        }
-    }
-}
-
-/// A quoted value at the beginning of a text, and the rest.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut rest = text.strip_prefix('\'')?;
-    loop {
-        let (part, after) = rest.split_once('\'')?;
-        value.push_str(part);
-        match after.strip_prefix('\'') {
-            Some(after) => {
-                value.push('\'');
-                rest = after;
-            }
-            None => return Some((value, after)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is true of rows.
 
-use super::{Kind, Literal, Logic, Operator, Sign, Sum};
+use super::{Expression, Kind, Literal, Logic, Operator, Sign};
 use crate::Result;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
 use arrow::compute::kernels::boolean::{and_kleene, not, or_kleene};
@@ -46,8 +46,8 @@ impl Decimals {
         Ok(())
     }
 
-    fn of(&self, sum: &Sum) -> Option<i32> {
-        if let Sum::Column(name) = sum { self.0.get(name).map(|d| i32::from(*d)) } else { None }
+    fn of(&self, sum: &Expression) -> Option<i32> {
+        if let Expression::Column(name) = sum { self.0.get(name).map(|d| i32::from(*d)) } else { None }
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn truth(logic: &Logic, rows: &Rows) -> Result<BooleanArray> {
         Logic::Not(part) => Ok(not(&truth(part, rows)?)?),
         Logic::Missing(column) => missing(rows.column(column)?),
         Logic::In(sum, values) => {
-            let one = |value: &Literal| compared(sum, Sign::Equal, &Sum::Literal(value.clone()), rows);
+            let one = |value: &Literal| compared(sum, Sign::Equal, &Expression::Literal(value.clone()), rows);
             let mut any = one(&values[0])?;
             for value in &values[1..] {
                 any = or_kleene(&any, &one(value)?)?;
@@ -91,12 +91,12 @@ pub(super) fn truth(logic: &Logic, rows: &Rows) -> Result<BooleanArray> {
     }
 }
 
-fn compared(left: &Sum, sign: Sign, right: &Sum, rows: &Rows) -> Result<BooleanArray> {
+fn compared(left: &Expression, sign: Sign, right: &Expression, rows: &Rows) -> Result<BooleanArray> {
     let kinds = (rows.kind(left)?, rows.kind(right)?);
     if kinds == (Kind::Text, Kind::Text) {
         let wanted = sign == Sign::Equal;
-        let (left, right) = if matches!(left, Sum::Literal(_)) { (right, left) } else { (left, right) };
-        if let Sum::Literal(Literal::Text(text)) = right {
+        let (left, right) = if matches!(left, Expression::Literal(_)) { (right, left) } else { (left, right) };
+        if let Expression::Literal(Literal::Text(text)) = right {
             let same = |value: Option<&str>| value.map(|value| (value == text) == wanted);
             return Ok(texts(left, rows)?.iter().map(same).collect());
         }
@@ -104,7 +104,8 @@ fn compared(left: &Sum, sign: Sign, right: &Sum, rows: &Rows) -> Result<BooleanA
         return Ok(left.iter().zip(right.iter()).map(|(a, b)| Some((a? == b?) == wanted)).collect());
     }
     let moments = kinds.0 == Kind::Moment || kinds.1 == Kind::Moment;
-    let computed = |sum: &Sum| matches!(sum, Sum::Computed(..) | Sum::Round(..) | Sum::Negative(_));
+    let computed =
+        |sum: &Expression| matches!(sum, Expression::Computed(..) | Expression::Round(..) | Expression::Negative(_));
     let relative = match computed(left) || computed(right) {
         true if is_short(left, rows) || is_short(right, rows) => ROUNDING_OF_SHORT,
         true => ROUNDING,
@@ -118,10 +119,11 @@ fn compared(left: &Sum, sign: Sign, right: &Sum, rows: &Rows) -> Result<BooleanA
     // A hair above half a unit, for the rounding of binary fractions.
     let unit = decimals.filter(|_| !moments).map_or(0.0, |d| 0.5 * 10f64.powi(-d) * (1.0 + 1e-6));
     let (left, right) = (numbers_of(left, moments, rows)?, numbers_of(right, moments, rows)?);
+    // Moments are whole microseconds.
+    let of_moments = if relative > 0.0 { 0.5 } else { 0.0 };
     let test = |(a, b): (Option<f64>, Option<f64>)| {
         let (a, b) = (a?, b?);
-        // Moments are whole microseconds.
-        let near = if moments { 0.5_f64.min(relative * f64::MAX) } else { relative * a.abs().max(b.abs()) };
+        let near = if moments { of_moments } else { relative * a.abs().max(b.abs()) };
         Some(match sign {
             Sign::Equal => (a - b).abs() <= near.max(unit),
             Sign::Unequal => (a - b).abs() > near.max(unit),
@@ -135,7 +137,7 @@ fn compared(left: &Sum, sign: Sign, right: &Sum, rows: &Rows) -> Result<BooleanA
 }
 
 /// True where a column of it holds numbers of four bytes or less with decimals.
-fn is_short(sum: &Sum, rows: &Rows) -> bool {
+fn is_short(sum: &Expression, rows: &Rows) -> bool {
     let mut names = Vec::new();
     sum.columns(&mut names);
     let short = |name: &&str| {
@@ -146,7 +148,7 @@ fn is_short(sum: &Sum, rows: &Rows) -> bool {
 }
 
 /// The values of a formula in the type of a column; see [`super::Constraint::compute`].
-pub(super) fn computed(column: &str, formula: &Sum, rows: &Rows) -> Result<ArrayRef> {
+pub(super) fn computed(column: &str, formula: &Expression, rows: &Rows) -> Result<ArrayRef> {
     let data_type = rows.schema.field(rows.schema.index_of(column)?).data_type();
     match Kind::of(data_type) {
         Some(Kind::Text) | None => {
@@ -186,7 +188,7 @@ impl Rows<'_> {
         Ok(&self.columns[self.schema.index_of(name)?])
     }
 
-    fn kind(&self, sum: &Sum) -> Result<Kind> {
+    fn kind(&self, sum: &Expression) -> Result<Kind> {
         sum.kind(self.schema).map_err(|what| crate::Error::usage(what).into())
     }
 }
@@ -198,24 +200,24 @@ fn missing(column: &ArrayRef) -> Result<BooleanArray> {
     Ok(numbers(column)?.iter().map(|x| Some(x.is_none())).collect())
 }
 
-fn texts(sum: &Sum, rows: &Rows) -> Result<StringArray> {
+fn texts(sum: &Expression, rows: &Rows) -> Result<StringArray> {
     Ok(match sum {
-        Sum::Column(name) => cast(rows.column(name)?, &DataType::Utf8)?.as_string::<i32>().clone(),
-        Sum::Literal(Literal::Text(text)) => StringArray::from_iter_values(std::iter::repeat_n(text, rows.rows)),
+        Expression::Column(name) => cast(rows.column(name)?, &DataType::Utf8)?.as_string::<i32>().clone(),
+        Expression::Literal(Literal::Text(text)) => StringArray::from_iter_values(std::iter::repeat_n(text, rows.rows)),
         _ => return Err(crate::Error::usage("a text cannot be computed").into()),
     })
 }
 
 /// Numbers, or moments in microseconds since 1970.
-fn numbers_of(sum: &Sum, moments: bool, rows: &Rows) -> Result<Float64Array> {
+fn numbers_of(sum: &Expression, moments: bool, rows: &Rows) -> Result<Float64Array> {
     let constant = |value: Option<f64>| Float64Array::from_iter(std::iter::repeat_n(value, rows.rows));
     Ok(match sum {
-        Sum::Column(name) => numbers(rows.column(name)?)?,
-        Sum::Literal(Literal::Number(number)) => constant(Some(*number)),
-        Sum::Literal(Literal::Text(text)) => constant(moment_of(text).filter(|_| moments)),
-        Sum::Negative(of) => numbers_of(of, false, rows)?.unary(|x| -x),
-        Sum::Round(of, digits) => numbers_of(of, false, rows)?.unary(|x| rounded(x, i32::from(*digits))),
-        Sum::Computed(left, operator, right) => {
+        Expression::Column(name) => numbers(rows.column(name)?)?,
+        Expression::Literal(Literal::Number(number)) => constant(Some(*number)),
+        Expression::Literal(Literal::Text(text)) => constant(moment_of(text).filter(|_| moments)),
+        Expression::Negative(of) => numbers_of(of, false, rows)?.unary(|x| -x),
+        Expression::Round(of, digits) => numbers_of(of, false, rows)?.unary(|x| rounded(x, i32::from(*digits))),
+        Expression::Computed(left, operator, right) => {
             let kinds = (rows.kind(left)?, rows.kind(right)?);
             let (a, b) = (numbers_of(left, moments, rows)?, numbers_of(right, moments, rows)?);
             let of = |a: f64, b: f64| match (operator, kinds) {
@@ -233,8 +235,8 @@ fn numbers_of(sum: &Sum, moments: bool, rows: &Rows) -> Result<Float64Array> {
     })
 }
 
-/// A column of numbers or moments as `f64`; what is no number is missing.
-fn numbers(column: &ArrayRef) -> Result<Float64Array> {
+/// A column of numbers or moments (in microseconds since 1970) as `f64`; what is no finite number is missing.
+pub fn numbers(column: &ArrayRef) -> Result<Float64Array> {
     let is_moment = |t: &DataType| Kind::of(t) == Some(Kind::Moment);
     if is_moment(column.data_type()) {
         let zone = if let DataType::Timestamp(_, zone) = column.data_type() { zone.clone() } else { None };

@@ -34,7 +34,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use evaluate::Decimals;
+pub use evaluate::{Decimals, numbers};
+pub(crate) use parse::quoted;
 
 use crate::Error;
 use arrow::array::{ArrayRef, BooleanArray};
@@ -63,8 +64,8 @@ enum Logic {
     And(Vec<Logic>),
     Or(Vec<Logic>),
     Not(Box<Logic>),
-    Compared(Sum, Sign, Sum),
-    In(Sum, Vec<Literal>),
+    Compared(Expression, Sign, Expression),
+    In(Expression, Vec<Literal>),
     Missing(String),
 }
 
@@ -80,12 +81,12 @@ enum Sign {
 
 /// A value of a row, computed or not.
 #[derive(Debug, Clone, PartialEq)]
-enum Sum {
+enum Expression {
     Column(String),
     Literal(Literal),
-    Negative(Box<Sum>),
-    Round(Box<Sum>, u8),
-    Computed(Box<Sum>, Operator, Box<Sum>),
+    Negative(Box<Expression>),
+    Round(Box<Expression>, u8),
+    Computed(Box<Expression>, Operator, Box<Expression>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,15 +162,15 @@ impl Constraint {
         if names.iter().filter(|name| **name == unknown).count() != 1 {
             return Ok(None);
         }
-        let solved = formula.solved_for(unknown, Sum::Column(column.to_string()));
+        let solved = formula.solved_for(unknown, Expression::Column(column.to_string()));
         let rows = columns.first().map_or(0, |c| c.len());
         evaluate::computed(unknown, &solved, &evaluate::Rows { columns, schema, decimals, rows }).map(Some)
     }
 
-    fn formula(&self) -> Option<(&str, &Sum)> {
+    fn formula(&self) -> Option<(&str, &Expression)> {
         let Rule::Condition(Logic::Compared(left, Sign::Equal, right)) = &self.rule else { return None };
-        let of = |column: &'_ Sum, formula: &Sum| match column {
-            Sum::Column(name) => {
+        let of = |column: &'_ Expression, formula: &Expression| match column {
+            Expression::Column(name) => {
                 let mut names = Vec::new();
                 formula.columns(&mut names);
                 !names.is_empty() && !names.contains(&name.as_str())
@@ -177,8 +178,8 @@ impl Constraint {
             _ => false,
         };
         match (left, right) {
-            (Sum::Column(name), formula) if of(left, formula) => Some((name, formula)),
-            (formula, Sum::Column(name)) if of(right, formula) => Some((name, formula)),
+            (Expression::Column(name), formula) if of(left, formula) => Some((name, formula)),
+            (formula, Expression::Column(name)) if of(right, formula) => Some((name, formula)),
             _ => None,
         }
     }
@@ -204,11 +205,9 @@ impl Constraint {
         match &self.rule {
             Rule::Combinations(_) => Ok(()),
             Rule::Condition(logic) => {
-                logic.check(schema).map_err(|what| {
-                    fault(what).remedy(
-                    "compare numbers with numbers, dates with dates or 'texts' that say one, texts with 'texts'",
-                ).into()
-                })
+                let remedy =
+                    "compare numbers with numbers, dates with dates or 'texts' that say one, texts with 'texts'";
+                logic.check(schema).map_err(|what| fault(what).remedy(remedy).into())
             }
         }
     }
@@ -306,8 +305,8 @@ impl Logic {
             Logic::Compared(left, sign, right) => {
                 let (of, other) = (left.kind(schema)?, right.kind(schema)?);
                 let kind = match (left, right) {
-                    (_, Sum::Literal(value)) => comparable(of, other, Some(value))?,
-                    (Sum::Literal(value), _) => comparable(other, of, Some(value))?,
+                    (_, Expression::Literal(value)) => comparable(of, other, Some(value))?,
+                    (Expression::Literal(value), _) => comparable(other, of, Some(value))?,
                     _ => comparable(of, other, None)?,
                 };
                 let ordered = !matches!(sign, Sign::Equal | Sign::Unequal);
@@ -361,13 +360,13 @@ impl Literal {
     }
 }
 
-impl Sum {
+impl Expression {
     fn columns<'a>(&'a self, names: &mut Vec<&'a str>) {
         match self {
-            Sum::Column(name) => names.push(name),
-            Sum::Literal(_) => {}
-            Sum::Negative(of) | Sum::Round(of, _) => of.columns(names),
-            Sum::Computed(left, _, right) => {
+            Expression::Column(name) => names.push(name),
+            Expression::Literal(_) => {}
+            Expression::Negative(of) | Expression::Round(of, _) => of.columns(names),
+            Expression::Computed(left, _, right) => {
                 left.columns(names);
                 right.columns(names);
             }
@@ -375,18 +374,20 @@ impl Sum {
     }
 
     /// What a column that it names once must be for it to be `value`; rounding is passed over.
-    fn solved_for(&self, unknown: &str, value: Sum) -> Sum {
-        let compute = |left: Sum, operator, right: Sum| Sum::Computed(Box::new(left), operator, Box::new(right));
-        let names = |sum: &Sum| {
+    fn solved_for(&self, unknown: &str, value: Expression) -> Expression {
+        let compute = |left: Expression, operator, right: Expression| {
+            Expression::Computed(Box::new(left), operator, Box::new(right))
+        };
+        let names = |sum: &Expression| {
             let mut names = Vec::new();
             sum.columns(&mut names);
             names.contains(&unknown)
         };
         match self {
-            Sum::Column(_) | Sum::Literal(_) => value,
-            Sum::Negative(of) => of.solved_for(unknown, Sum::Negative(Box::new(value))),
-            Sum::Round(of, _) => of.solved_for(unknown, value),
-            Sum::Computed(left, operator, right) if names(left) => {
+            Expression::Column(_) | Expression::Literal(_) => value,
+            Expression::Negative(of) => of.solved_for(unknown, Expression::Negative(Box::new(value))),
+            Expression::Round(of, _) => of.solved_for(unknown, value),
+            Expression::Computed(left, operator, right) if names(left) => {
                 let opposite = match operator {
                     Operator::Plus => Operator::Minus,
                     Operator::Minus => Operator::Plus,
@@ -395,7 +396,7 @@ impl Sum {
                 };
                 left.solved_for(unknown, compute(value, opposite, (**right).clone()))
             }
-            Sum::Computed(left, operator, right) => {
+            Expression::Computed(left, operator, right) => {
                 let left = (**left).clone();
                 let value = match operator {
                     Operator::Plus => compute(value, Operator::Minus, left),
@@ -410,19 +411,19 @@ impl Sum {
     /// What kind of value it has; an error where it has none.
     fn kind(&self, schema: &Schema) -> Result<Kind, String> {
         match self {
-            Sum::Literal(value) => Ok(value.kind()),
-            Sum::Column(name) => {
+            Expression::Literal(value) => Ok(value.kind()),
+            Expression::Column(name) => {
                 let field = schema.field_with_name(name).map_err(|_| format!("there is no column {name}"))?;
                 let kind = Kind::of(field.data_type());
                 kind.ok_or_else(|| {
                     format!("the column {name} is of type {}, which cannot be compared", field.data_type())
                 })
             }
-            Sum::Negative(of) | Sum::Round(of, _) => match of.kind(schema)? {
+            Expression::Negative(of) | Expression::Round(of, _) => match of.kind(schema)? {
                 Kind::Number => Ok(Kind::Number),
                 other => Err(format!("a {} has no sign and no decimals", other.name())),
             },
-            Sum::Computed(left, operator, right) => match (left.kind(schema)?, operator, right.kind(schema)?) {
+            Expression::Computed(left, operator, right) => match (left.kind(schema)?, operator, right.kind(schema)?) {
                 (Kind::Number, _, Kind::Number) | (Kind::Moment, Operator::Minus, Kind::Moment) => Ok(Kind::Number),
                 (Kind::Moment, Operator::Plus | Operator::Minus, Kind::Number) => Ok(Kind::Moment),
                 (left, _, right) => {

@@ -1,6 +1,6 @@
 //! The text of a constraint as a rule.
 
-use super::{Literal, Logic, Operator, Rule, Sign, Sum};
+use super::{Expression, Literal, Logic, Operator, Rule, Sign};
 
 /// Parentheses, signs and words that may stand within each other.
 const DEEPEST: usize = 64;
@@ -103,7 +103,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
 }
 
 /// A quoted text at the beginning, where a doubled quote stands for one, and what follows.
-fn quoted(text: &str, mark: char) -> Option<(String, &str)> {
+pub(crate) fn quoted(text: &str, mark: char) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut rest = text.strip_prefix(mark)?;
     loop {
@@ -256,7 +256,9 @@ impl Tokens {
     fn test(&mut self) -> Result<Logic, String> {
         let left = self.sum()?;
         if self.takes_word("is") {
-            let Sum::Column(column) = left else { return Err("only a column `is missing` or `is present`".into()) };
+            let Expression::Column(column) = left else {
+                return Err("only a column `is missing` or `is present`".into());
+            };
             let negated = self.takes_word("not");
             let missing = if self.takes_word("missing") || self.takes_word("null") {
                 true
@@ -305,7 +307,7 @@ impl Tokens {
         }
     }
 
-    fn sum(&mut self) -> Result<Sum, String> {
+    fn sum(&mut self) -> Result<Expression, String> {
         let mut sum = self.product()?;
         let mut terms = 0;
         loop {
@@ -316,11 +318,11 @@ impl Tokens {
             };
             self.at += 1;
             terms = short(terms)?;
-            sum = Sum::Computed(Box::new(sum), operator, Box::new(self.product()?));
+            sum = Expression::Computed(Box::new(sum), operator, Box::new(self.product()?));
         }
     }
 
-    fn product(&mut self) -> Result<Sum, String> {
+    fn product(&mut self) -> Result<Expression, String> {
         let mut product = self.factor()?;
         let mut terms = 0;
         loop {
@@ -331,15 +333,15 @@ impl Tokens {
             };
             self.at += 1;
             terms = short(terms)?;
-            product = Sum::Computed(Box::new(product), operator, Box::new(self.factor()?));
+            product = Expression::Computed(Box::new(product), operator, Box::new(self.factor()?));
         }
     }
 
-    fn factor(&mut self) -> Result<Sum, String> {
+    fn factor(&mut self) -> Result<Expression, String> {
         if self.takes("-") {
             return Ok(match self.deeper(Tokens::factor)? {
-                Sum::Literal(Literal::Number(n)) => Sum::Literal(Literal::Number(-n)),
-                of => Sum::Negative(Box::new(of)),
+                Expression::Literal(Literal::Number(n)) => Expression::Literal(Literal::Number(-n)),
+                of => Expression::Negative(Box::new(of)),
             });
         }
         if self.takes("(") {
@@ -355,18 +357,18 @@ impl Tokens {
                 _ => return Err("round takes 0 to 9 decimals: round(price * quantity, 2)".into()),
             };
             self.expect(")")?;
-            return Ok(Sum::Round(Box::new(of), digits));
+            return Ok(Expression::Round(Box::new(of), digits));
         }
         match self.next() {
-            Some(Token::Number(n)) => Ok(Sum::Literal(Literal::Number(n))),
-            Some(Token::Text(text)) => Ok(Sum::Literal(Literal::Text(text))),
-            Some(Token::Quoted(name)) => Ok(Sum::Column(name)),
+            Some(Token::Number(n)) => Ok(Expression::Literal(Literal::Number(n))),
+            Some(Token::Text(text)) => Ok(Expression::Literal(Literal::Text(text))),
+            Some(Token::Quoted(name)) => Ok(Expression::Column(name)),
             Some(Token::Word(word)) => match truth(&word) {
-                Some(truth) => Ok(Sum::Literal(Literal::Text(truth.into()))),
+                Some(truth) => Ok(Expression::Literal(Literal::Text(truth.into()))),
                 None if is_word_of_the_language(&word) => {
                     Err(format!("a value is expected, not `{word}`; a column of that name stands in double quotes"))
                 }
-                None => Ok(Sum::Column(word)),
+                None => Ok(Expression::Column(word)),
             },
             Some(token) => Err(format!("a value is expected, not {}", told(&token))),
             None => Err("a value is missing at its end".into()),

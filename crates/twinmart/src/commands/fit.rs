@@ -131,7 +131,7 @@ fn checkpoints_of(out: &Path) -> PathBuf {
 }
 
 /// Adds the constraints of the command line to the only table.
-pub(super) fn constrain(project: &mut Project, constraints: Vec<Constraint>) -> Result<()> {
+fn constrain(project: &mut Project, constraints: Vec<Constraint>) -> Result<()> {
     match project.tables.keys().next() {
         _ if constraints.is_empty() => Ok(()),
         Some(only) if project.tables.len() == 1 => {
