@@ -53,7 +53,8 @@ def broken(frame, rule, real):
     if together:
         columns = [c.strip().strip('"') for c in together.group(1).split(",")]
         known = set(map(tuple, real[columns].astype(str).drop_duplicates().to_numpy()))
-        return sum(tuple(row) not in known for row in frame[columns].astype(str).drop_duplicates().to_numpy())
+        counts = frame[columns].astype(str).value_counts()
+        return int(sum(count for row, count in counts.items() if row not in known))
     conditional = re.fullmatch(r"if (.+) then (.+)", rule)
     if conditional:
         (one, known), (other, too) = test(frame, conditional.group(1)), test(frame, conditional.group(2))
